@@ -9,7 +9,7 @@ from bench.results import Results
 
 _OURS: Final = "rundlet"
 _UNCACHED: Final = "rundlet, no cache"
-"""Where it was measured it counts, because the questions read the same few keys again and again."""
+"""If it was measured, it is the one to compare, as the questions read few keys again and again."""
 
 
 class Better(NamedTuple):
@@ -29,7 +29,7 @@ class Better(NamedTuple):
 
 
 def better(results: Results) -> Iterator[Better]:
-    """Yield what is better than Rundlet's best system, in the order of the run."""
+    """Yield the systems that are better than Rundlet's best one, in the order of the run."""
     for question in results.questions():
         found = results.of(question)
         figure = found.figure_names()[0]

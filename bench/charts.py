@@ -1,6 +1,6 @@
 """Draw charts as SVG without any package: lines over named points, and bars.
 
-Colour-blind readers can tell the colours apart, and they are readable on light and dark pages.
+Colour-blind readers can tell the colours apart, and all colours show on light and dark pages.
 """
 
 from __future__ import annotations

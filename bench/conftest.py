@@ -122,14 +122,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _RunWatch:
-    """Ends the run in time, and gives the report what was skipped or failed, and why."""
+    """Ends the run in time, and lists for the report what was skipped or failed, and why."""
 
     def __init__(self, began_s: float) -> None:
         self._began_s = began_s
         self._missing: list[dict[str, str]] = []
 
     def pytest_runtest_setup(self) -> None:
-        """Skip what has not started when the time of the run is up."""
+        """Skip a question if the time of the run is up."""
         if time.monotonic() - self._began_s > SCALE.run_s_max:
             pytest.skip(f"not started within {SCALE.run_s_max:.0f} s")
 

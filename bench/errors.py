@@ -1,7 +1,7 @@
 """Errors that prevent a measurement."""
 
 
-class NotMeasurable(Exception):  # named for what is the case, like the store's own errors
+class NotMeasurable(Exception):  # without the suffix Error, like the store's own errors
     """An engine or a server cannot be measured here, so it is skipped; the message says why."""
 
 

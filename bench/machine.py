@@ -92,7 +92,7 @@ def _python() -> str:
     """Name the interpreter and how it was built.
 
     A build that does not say ``--enable-optimizations`` may still be optimised, as Debian's is; so
-    the time of a fixed piece of work stands beside it.
+    the text also has the time of a fixed piece of work.
     """
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     flags = (sysconfig.get_config_var("PY_CFLAGS") or "").split()

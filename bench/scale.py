@@ -27,8 +27,9 @@ class Scale:
         warm_up_s: the length of the load before that, which is not counted.
         key_counts: the numbers of keys for questions about cost by number of keys; the targets
             compare the first with the last.
-        run_s_max: a question that has not started by then is skipped, so that a run ends.
-        gives_figures: whether its figures say something.
+        run_s_max: a question that has not started after so many seconds is skipped, so that a run
+            ends.
+        gives_figures: whether its figures are meaningful.
     """
 
     name: str

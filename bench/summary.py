@@ -12,7 +12,7 @@ TITLE: Final = "## Figures"
 
 
 class _Row(NamedTuple):
-    """A case of a question, and its figure that counts."""
+    """A case of a question, and the figure to show."""
 
     what: str
     question: str

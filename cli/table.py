@@ -47,7 +47,7 @@ COMMANDS: Final = (
     Row("incr", Panel.DATA, "commands.data", "Add to a number."),
     Row("exists", Panel.DATA, "commands.keys", "Test for keys."),
     Row("ttl", Panel.DATA, "commands.keys", "Print time left."),
-    Row("touch", Panel.DATA, "commands.keys", "Set time left."),
+    Row("touch", Panel.DATA, "commands.keys", "Set the TTL."),
     Row("cp", Panel.DATA, "commands.keys", "Copy a value."),
     Row("mv", Panel.DATA, "commands.keys", "Rename a key."),
     Row("edit", Panel.DATA, "commands.edit", "Edit a value."),
@@ -61,7 +61,7 @@ COMMANDS: Final = (
     Row("shell", Panel.DATA, "shell.command", "Open a prompt."),
     Row("history", Panel.TIME, "commands.history", "List versions of a key."),
     Row("diff", Panel.TIME, "commands.history", "Compare two revisions."),
-    Row("rollback", Panel.TIME, "commands.history", "Put back what was there."),
+    Row("rollback", Panel.TIME, "commands.history", "Restore earlier values."),
     Row("watch", Panel.TIME, "commands.watch", "Follow changes."),
     Row("retention", Panel.TIME, "commands.history", "Show or set retention."),
     Row("erase", Panel.TIME, "commands.history", "Erase a key for good."),
@@ -78,8 +78,8 @@ COMMANDS: Final = (
     Row("backup", Panel.CARE, "backup.command", "Copy a store."),
     Row("restore", Panel.CARE, "backup.restoring", "Restore a backup."),
     Row("verify", Panel.CARE, "commands.care", "Find damage."),
-    Row("repair", Panel.CARE, "commands.care", "Keep whole data."),
-    Row("doctor", Panel.CARE, "doctor.command", "Look for faults."),
+    Row("repair", Panel.CARE, "commands.care", "Repair damage."),
+    Row("doctor", Panel.CARE, "doctor.command", "Check health."),
 )
 
 

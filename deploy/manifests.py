@@ -1,6 +1,6 @@
 """Write ``deploy/kubernetes`` from the chart in ``deploy/helm``: ``python deploy/manifests.py``.
 
-So ports, probes and time limits stand in the chart alone, and who has no Helm still gets plain
+So ports, probes and time limits are only in the chart, and users without Helm still get plain
 manifests. This renders the part of Helm's template language that the chart uses, and rejects the
 rest. A test compares it with Helm itself on machines that have it.
 """

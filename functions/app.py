@@ -1,7 +1,8 @@
 """The WSGI application: wire resources to routes, and read the environment.
 
-``create_app`` takes everything it uses as arguments, so that tests patch nothing;
-``get_app`` is what WSGI servers are pointed at. Nothing else here reads the environment.
+``create_app`` takes everything it uses as arguments, so that tests patch nothing. WSGI servers
+load ``get_app``; servers with an event loop call ``get_service``. Only these two read the
+environment.
 """
 
 from __future__ import annotations
@@ -95,11 +96,11 @@ def create_app(
 
     Args:
         store: the store that the functions read and write.
-        settings: the functions use what they decide themselves: ``read_only``,
+        settings: of the server. The application applies ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``exports_max``, ``sending_bytes_max``,
             ``writes``, ``feeds``, ``log_format``, ``slow_s``, ``cors_origins``, ``host_names``,
             ``no_ui``, and ``maintain_inline`` for ``/readyz``.
-            They only show the limits on connections.
+            ``/v1`` shows the limits on connections, which the server in front enforces.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
         token_store: where ``/v1/tokens`` changes them.
@@ -184,13 +185,13 @@ def _add_values(
 
 
 def _admit_again(_environ: Mapping[str, object]) -> None:
-    """Admit again a request of a server that admits every request."""
+    """Do nothing: this server admits every request."""
 
 
 def _access(
     settings: ServerSettings, counters: OperationCounters, tokens: TokenSource | None
 ) -> Access | None:
-    """Return what authenticates; ``None`` if every request is admitted, by any host name."""
+    """Return the access control; ``None`` if the server admits all requests of any host name."""
     hosts = HostNames(settings.host_names) if settings.host_names else None
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
@@ -200,7 +201,7 @@ def _access(
 def _audit_writer(
     settings: ServerSettings, counters: OperationCounters, readiness: Readiness
 ) -> LineWriter:
-    """Return what writes the audit trail, and let ``/readyz`` warn if that fails."""
+    """Return the writer of the audit trail; ``/readyz`` warns if it fails."""
     if settings.audit_path is None:
         return stderr_writer()
     file = LineFile(settings.audit_path, lambda: counters.shared.add(AUDIT_FAILURES))
@@ -274,7 +275,7 @@ def get_app() -> MeasuredApp:
 
 
 def get_service(waits: Waits) -> Service:
-    """Return the same for a server with an event loop, in which requests wait with ``waits``.
+    """Return the application for a server with an event loop, whose requests wait with ``waits``.
 
     Raises:
         SettingError, StoreError: see ``get_app``.

@@ -40,7 +40,7 @@ SET_BY: Final = {
     "mget_body_items_max": _OPTION_OF["list_keys_max"],
     "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
 }
-"""The option of ``rundlet serve`` for each."""
+"""The option of ``rundlet serve`` that sets each limit."""
 
 _OF_ANSWERS: Final = ("answer_bytes_max",)
 
@@ -57,26 +57,26 @@ EXPORTS_DEFAULT: Final = 2
 LIST_KEYS_DEFAULT: Final = 1_000
 """Keys on a page of a list that names no limit, if the server's limit is not lower."""
 
-# Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
+# JSON's escapes make text two or three times as long, and each item has names of members.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
 _LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base, TOKENS.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
-# An operation is an object whose members have a name and a value each; a put has up to eight, and
-# names and texts of metadata: room for these is that of one of the three lists.
+# An operation is an object; each member is two items: its name and its value. A put has up to eight
+# members besides metadata. The metadata of only one of the three lists is counted.
 _OP_ITEMS: Final = 18
 _METADATA_ITEMS: Final = 2 * METADATA_COUNT_MAX
 _BODY_ITEMS: Final = 16
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
-    """Return a sentence about something over a limit that says what to do."""
+    """Return the message of an error about an exceeded limit, with what to do."""
     return f"{what} is {limit}, got {got}; {LimitAdvice().on(what)}"
 
 
 class LimitAdvice:
-    """What can be done about a limit: no option of a server raises one of the engine's own."""
+    """Says what to do about a limit; no option of the server raises a limit of the backend."""
 
     def __init__(self, info: StoreInfo | None = None) -> None:
         """``info`` is of the store that is served."""
@@ -84,7 +84,7 @@ class LimitAdvice:
         self._own = limits_reached(info) if info else frozenset()
 
     def on(self, what: str) -> str:
-        """Return what to do about something over a limit."""
+        """Return what to do about an exceeded limit."""
         todo = "ask for less" if what in _OF_ANSWERS else "send less"
         if _FOLLOWS.get(what, what) in self._own:
             return f"{todo}: it is a limit of {self._backend}, which no option of the server raises"
@@ -92,7 +92,7 @@ class LimitAdvice:
 
 
 def over_limit_now(what: str, limit: int, got: int) -> str:
-    """Return the same of a limit on what many requests take together."""
+    """Return the message of an error about a limit that concurrent requests share."""
     return (
         f"{what} is {limit}, and with this answer there would be {got} at once; send the request"
         f" again later, or raise {SET_BY[what]} on the server"
@@ -108,7 +108,7 @@ def txn_body_bytes_max(limits: Limits) -> int:
 def import_body_bytes_max(limits: Limits) -> int:
     """Return the largest body of an import, as it comes and decompressed.
 
-    It is the largest of all bodies, so that proxies need no other limit for it.
+    It is the same as for a transaction, so that proxies need no other limit for it.
     """
     return txn_body_bytes_max(limits)
 
@@ -121,23 +121,23 @@ def mget_body_bytes_max(limits: Limits) -> int:
 def txn_body_items_max(limits: Limits) -> int:
     """Return the most values and names of members that the body of a transaction may have.
 
-    It bounds the memory that decoding takes, so it is checked before anything is decoded. The
-    largest transaction has fewer, so that the error for one with a few operations too many names
-    ``txn_ops_max``.
+    It bounds the memory that decoding takes, so it is checked before anything is decoded. The limit
+    is higher than most transactions need, so that the error for one with a few operations too many
+    names ``txn_ops_max``.
     """
     return limits.txn_ops_max * (3 * _OP_ITEMS + _METADATA_ITEMS) + _BODY_ITEMS
 
 
 def mget_body_items_max(limits: Limits) -> int:
-    """Return the same for the body of an mget."""
+    """Return the most values and names of members that the body of an mget may have."""
     return 2 * limits.list_keys_max + _BODY_ITEMS
 
 
 def body_bytes_max_at(limits: Limits, path: str) -> int:
-    """Return the largest body of a request to a path, which a server that reads bodies may stop at.
+    """Return the largest body of a request to a path, in bytes; servers stop reading there.
 
-    The app rejects a larger body by its length. Where no body means anything, the server reads a
-    small one all the same, so that the connection can be used again.
+    The app rejects a larger body by its length. If a route ignores bodies, the server still reads
+    a small one, so that the connection can be used again.
     """
     if path.startswith((KV.base, KV64.base)):
         return limits.value_bytes_max

@@ -1,11 +1,12 @@
-"""User metadata in headers: ``KV-Meta-NAME: text``, of requests that write and answers that show.
+"""User metadata in headers, of writes and of answers: ``KV-Meta-NAME: text``.
 
-WSGI gives header names in upper case with underscores for hyphens. That can be undone, because the
-names of metadata have neither. A text is printable ASCII, and everything else in it is
-percent-encoded UTF-8; so is ``%`` itself, and a blank at either end, which HTTP would cut off.
+WSGI gives header names in upper case with underscores for hyphens. The original names can be
+recovered, because names of metadata have neither upper case nor underscores. A text is printable
+ASCII; other characters are percent-encoded UTF-8, as are ``%`` itself and a blank at either end,
+which HTTP would remove.
 
-If a name comes more than once, its text is all of them, in their order, with ``JOINT`` between two:
-that is how RFC 9110 (5.3) combines fields, and every server in front of this module does it.
+If a name comes more than once, the server in front joins the texts in their order with ``JOINT``,
+as RFC 9110 (5.3) combines fields.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_of
 
 HEADER: Final = "KV-Meta-"
 JOINT: Final = ", "
-"""What stands between two texts of one name; a text may have it, too, so it cannot be refused."""
+"""Separates the texts of a repeated name. A text may contain it, so it cannot be refused."""
 
 TEXT_PATTERN: Final = "(?:[\\x20-\\x24\\x26-\\x7e]|%[0-9A-Fa-f]{2})*"
-"""What may stand in a header, before it is decoded."""
+"""The characters of a text in a header, before it is decoded."""
 
 IN_ENVIRON: Final = "HTTP_KV_META_"
 _PREFIX: Final = HEADER.lower()

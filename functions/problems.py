@@ -1,4 +1,4 @@
-"""Every answer that is not a success: RFC 9457 problems, made in one place.
+"""Make every error answer in one place, as RFC 9457 problem details.
 
 Handlers raise ``Problem`` or let a ``StoreError`` pass. ``ErrorAnswers`` turns both, Falcon's own
 errors and unexpected exceptions into ``application/problem+json``.
@@ -62,7 +62,7 @@ class Problem(Exception):
         detail: one sentence: what is wrong and what to do.
         members: further members of the body.
         headers: further headers of the answer.
-        over: a limit that was exceeded; the answer adds what can be done about it.
+        over: the name of an exceeded limit; the answer then adds advice about it.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Problem(Exception):
         self.over = over
 
     def advised(self, advice: LimitAdvice) -> Problem:
-        """Return the problem with what can be done about a limit."""
+        """Return the problem with advice about the exceeded limit, if there is one."""
         if self.over is None:
             return self
         detail = f"{self.detail}; {advice.on(self.over)}"
@@ -92,7 +92,7 @@ class Problem(Exception):
 
 
 class Failure(NamedTuple):
-    """Why a request failed: what its client was told, and the exception."""
+    """Why a request failed: the problem sent to the client, and the exception."""
 
     problem: Problem
     cause: Exception
@@ -103,7 +103,7 @@ ErrorAnswer = tuple[str, dict[str, str], bytes]
 
 
 class ErrorAnswers:
-    """Answers for exceptions, each with an id that the log repeats if it says more."""
+    """Makes answers for exceptions; the log has the same request id if it has more details."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class ErrorAnswers:
         discard_body: Callable[[falcon.Request], None],
         advice: LimitAdvice,
     ) -> None:
-        """``discard_body`` reads and drops what a client is still sending."""
+        """``discard_body`` reads and drops the rest of a request's body."""
         self._ids = ids
         self._discard_body = discard_body
         self._advice = advice
@@ -161,15 +161,15 @@ def failure_of(environ: Mapping[str, object]) -> Failure | None:
 def forget_failure(environ: dict[str, object]) -> None:
     """Release the failure of a request, once it is logged.
 
-    Its traceback refers to the request, which refers to it. This cycle would keep whatever the
-    store was reading, such as a file that compaction has removed since, until the garbage collector
-    runs.
+    The traceback of the failure refers to the request, and the request to the failure. Until the
+    garbage collector runs, this cycle would keep open what the store was reading, such as a file
+    that compaction has removed since.
     """
     environ.pop(_FAILURE, None)
 
 
 def problem_of(ex: Exception) -> Problem:
-    """The problem that an exception means to a client."""
+    """Return the problem that a client gets for an exception."""
     match ex:
         case Problem():
             return ex
@@ -257,13 +257,13 @@ def _of_store(ex: StoreError) -> Problem:
 
 
 def too_large(what: str, limit: int, got: int) -> Problem:
-    """413 for something over a limit, named as in ``/v1``."""
+    """Return 413 for an exceeded limit; ``what`` is its name in ``/v1``."""
     members: dict[str, Member] = {"limit": limit, "got": got}
     return Problem(413, "too-large", f"{what} is {limit}, got {got}", members, over=what)
 
 
 def key_too_long(limit: int, got: int) -> Problem:
-    """414 for a key that is longer, as UTF-8, than the limit."""
+    """Return 414 for a key that has more bytes, as UTF-8, than the limit."""
     members: dict[str, Member] = {"limit": limit, "got": got}
     detail = f"key_bytes_max is {limit}, got {got}"
     return Problem(414, "key-too-long", detail, members, over="key_bytes_max")
@@ -283,7 +283,7 @@ def _of_falcon(ex: falcon.HTTPError) -> Problem:
 
 
 def headers_of(problem: Problem, request_id: str) -> dict[str, str]:
-    """The headers of the answer."""
+    """Return the headers of the answer."""
     return {
         "Content-Type": PROBLEM_TYPE,
         "Request-Id": request_id,
@@ -294,7 +294,7 @@ def headers_of(problem: Problem, request_id: str) -> dict[str, str]:
 
 
 def encode_problem(problem: Problem, request_id: str) -> bytes:
-    """The body of the answer."""
+    """Encode the body of the answer."""
     body = {
         "type": f"/problems/{problem.name}",
         "title": title_of(problem.status),
@@ -303,5 +303,5 @@ def encode_problem(problem: Problem, request_id: str) -> bytes:
         "request_id": request_id,
         **problem.members,
     }
-    # ASCII: a detail may quote text that UTF-8 cannot hold.
+    # ASCII: a detail may quote text that has no UTF-8 form.
     return _JSON.encode(body).encode()

@@ -1,9 +1,10 @@
-"""The routes of the API: each stands here once, with what every part of the server needs of it.
+"""The routes of the API: one row each, with everything that other modules need to know of it.
 
-The router takes paths and methods from here, ``access`` scopes, openness and prefixes, the audit
-trail what it records, the measures their labels, CORS its methods, and the OpenAPI document which
-operations it must describe. A new route is a row of this table, a resource in ``routes``,
-a line in ``app`` that joins the two, and an entry in ``openapi``; tests hold them together.
+The router reads paths and methods from it; ``access`` scopes, prefixes and which routes are open;
+the audit trail which requests to record; the metrics their labels; CORS the methods; and a test
+which operations the OpenAPI document must describe. A new route needs a row of this table, a
+resource in ``routes``, a line in ``app`` that joins the two, and an entry in ``openapi``; tests
+check that none is missing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Final, Literal, NamedTuple
 from rundlet_server.storage.tokens.interface import Scope
 
 Keys = Literal["none", "path", "body", "list", "all"]
-"""Which keys a route touches or shows, and so how the prefix of a token applies to it.
+"""Which keys a route reads, writes or shows: decides how the prefix of a token applies to it.
 
 ``none``: it shows no key, and any token may use it. ``path``: the key in the path must be within
 the prefix. ``body``: every key in the body must be. ``list``: the prefix narrows the answer, and a
 list outside of it is refused. ``all``: it is about the whole store, so a token with a prefix is
 refused before the resource is called. Resources check ``path``, ``body`` and ``list`` themselves
-(``admission.require_keys`` and ``visible_prefix``), for they alone know the keys.
+(``admission.require_keys`` and ``visible_prefix``), because only they know the keys.
 """
 _KEY_FIELD: Final = "{key:path}"
 _FIELD: Final = re.compile(r"\{([a-z]+)\}")
@@ -32,10 +33,10 @@ class Rule(NamedTuple):
     """How one method of a route is treated.
 
     Attributes:
-        scope: the least that a token must have.
-        is_audited: the audit trail records every request; otherwise only those that are refused.
-        is_short: it takes at most a millisecond or so beside what goes through ``Waits``, so that a
-            server with an event loop answers in the loop. Otherwise it answers in a thread.
+        scope: the lowest scope of a token that may call it.
+        is_audited: the audit trail records every request; otherwise only refused requests.
+        is_short: it takes at most about a millisecond besides its calls of ``Waits``, so a server
+            with an event loop answers it in the loop. Otherwise the server answers it in a thread.
     """
 
     scope: Scope
@@ -49,12 +50,12 @@ class Route:
 
     Attributes:
         template: its name in metrics, the log and the audit trail; with ``{key:path}`` at its end,
-            the rest of the path is a key, slashes included. Other fields (``{id}``) are one part of
-            the path each, and nothing but fields follows the first.
+            the rest of the path is a key, slashes included. Any other field (``{id}``) is one
+            segment of the path, and only fields follow the first one.
         rules: for each method that it answers, besides ``OPTIONS``.
         keys: how the prefix of a token applies.
-        is_open: it answers without a token, as it tells nothing of the data, and probes, browsers
-            and tools ask for it first.
+        is_open: it answers without a token, because it reveals nothing of the data, and probes,
+            browsers and tools request it first.
         is_page: it is a part of the dashboard, for browsers; the OpenAPI document leaves it out.
     """
 
@@ -66,17 +67,17 @@ class Route:
 
     @property
     def has_key(self) -> bool:
-        """Whether a key stands at the end of the path."""
+        """Whether the path ends with a key."""
         return self.template.endswith(_KEY_FIELD)
 
     @property
     def base(self) -> str:
-        """The path as far as it is the same in every request."""
+        """The path before its first field, which is the same in every request."""
         return self.template.partition("{")[0]
 
     @property
     def fields(self) -> list[str]:
-        """The names of the fields that are one part of the path each."""
+        """The names of the fields that are one segment of the path each."""
         return [] if self.has_key else _FIELD.findall(self.template)
 
     @property
@@ -151,14 +152,14 @@ ROUTES: Final = {
 }
 """The table, by template."""
 METHODS: Final = tuple(dict.fromkeys(name for route in ROUTES.values() for name in route.rules))
-"""Every method that some route answers, besides ``OPTIONS``."""
+"""Every method that at least one route supports, besides ``OPTIONS``."""
 
 _BY_BASE: Final = {route.base: route for route in ROUTES.values()}
 _VERSION_PREFIX_SIZE: Final = len("/v1/")
 
 
 def base_size(path: str) -> int:
-    """Return how much of a path is the base of a route with fields, if there is such a route."""
+    """Return the length of the base in a path if it belongs to a route with fields."""
     return path.find("/", _VERSION_PREFIX_SIZE) + 1
 
 

@@ -1,4 +1,4 @@
-"""What a server with an event loop needs to know of the application."""
+"""The interface between the application and a server with an event loop."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Service:
     Attributes:
         app: the application.
         is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
-        body_bytes_max: returns the largest body that is taken at a path.
-        refuse: answers what the server refuses.
-        store: whose commits requests wait for, if there is one.
-        quick: answers some requests before the application does, without any wait.
-        quick_writes: answers some writes before the application does, with a wait for the commit.
-        quick_mgets: answers some mgets before the application does, once their bodies have come.
-        beat: notes that the event loop runs; called once a second.
+        body_bytes_max: returns the largest body in bytes that the application accepts at a path.
+        refuse: see ``MeasuredApp.refuse``.
+        store: the store whose commits requests wait for, if there is one.
+        quick: answers some reads instead of the application, without waiting.
+        quick_writes: answers some writes instead of the application; waits for their commits.
+        quick_mgets: answers some mgets instead of the application, given their whole bodies.
+        beat: called once a second; records that the event loop runs.
     """
 
     app: WSGIApplication
@@ -57,7 +57,7 @@ class Service:
 def service_of(
     app: MeasuredApp, store: Store, limits: Limits, beat: Callable[[], object] = bool
 ) -> Service:
-    """Return how to serve an application over a store."""
+    """Return the service of an application over a store."""
 
     def body_bytes_max(path: str) -> int:
         return body_bytes_max_at(limits, path)

@@ -1,6 +1,6 @@
 """Durations, sizes and times as people write them: ``90s``, ``1h``, ``10MB``, ``64MiB``.
 
-This is the one parser of each, for options, environment variables and arguments of commands.
+Options, environment variables and arguments of commands use the same parsers.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def seconds_of(text: str, plain_unit: str = "s") -> float:
         plain_unit: the unit of a number that has none.
 
     Raises:
-        ValueError: it is no duration, negative, or infinite.
+        ValueError: the text is not a duration, or it is negative or infinite.
     """
     text = text.strip()
     # The longer unit is tried first: "250ms" ends with "s", too.
     unit = next((unit for unit in (_MILLISECOND, *_SECONDS) if text.endswith(unit)), "")
     number = float(text.removesuffix(unit))
     unit = unit or plain_unit
-    # 0.3 s is the same number whether it was written as 0.3 or as 300ms: no factor of 0.001.
+    # Divide, not multiply by 0.001: 300ms must give the same number as 0.3.
     seconds = number / _PER_SECOND if unit == _MILLISECOND else number * _SECONDS[unit]
     if not 0 <= seconds < math.inf:
         raise ValueError(text)
@@ -56,7 +56,7 @@ def bytes_of(text: str) -> int:
     """Return the bytes of a size such as ``4096``, ``10MB`` (10,000,000) or ``64MiB`` (67,108,864).
 
     Raises:
-        ValueError: it is no size, negative, no whole number of bytes, or larger than any disk.
+        ValueError: the text is not a size, or it is negative, not whole bytes, or too large.
     """
     text = text.strip().lower()
     unit = next((unit for unit in _BYTES if text.endswith(unit)), "")
@@ -92,7 +92,7 @@ def shown_bytes(size: int) -> str:
 
 
 def rfc3339(time_us: int) -> str:
-    """Return a time, in microseconds since the epoch, in UTC and to the microsecond."""
+    """Return a time, given in microseconds since the epoch, as RFC 3339 in UTC."""
     hour, us = divmod(time_us, _HOUR_US)
     second, us = divmod(us, _SECOND_US)
     minute, second = divmod(second, 60)
@@ -101,5 +101,5 @@ def rfc3339(time_us: int) -> str:
 
 @functools.lru_cache(maxsize=1_024)
 def _shown_hour(hour: int) -> str:
-    """Return the date and the hour, which many times have in common."""
+    """Return the date and the hour, which are the same for many times."""
     return (_EPOCH + timedelta(hours=hour)).isoformat()[: len("1970-01-01T00")]

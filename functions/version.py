@@ -6,7 +6,7 @@ from importlib import metadata
 
 
 def software_version() -> str:
-    """Return the version of the installed package; of a bare checkout ``0+checkout``."""
+    """Return the version of the installed package, or ``0+checkout`` if none is installed."""
     try:
         return metadata.version("rundlet")
     except metadata.PackageNotFoundError:

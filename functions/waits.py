@@ -1,9 +1,9 @@
-"""How requests wait, and where long work is done: a server with an event loop has its own way.
+"""How requests wait, and where long work runs; a server with an event loop has its own ``Waits``.
 
-Resources are written once, as if each request had a thread to itself. What takes long goes through
-``Waits``: by default the calling thread waits or works. In an event loop the same call lets the
-loop go on with other requests meanwhile. So no lock may be held during such a call: another request
-of the same thread might want it.
+Resources are written once, as if each request had a thread to itself. They wait and do long work
+through ``Waits``. By default the calling thread waits or works. In an event loop, the same call
+lets the loop serve other requests meanwhile. So no lock may be held during such a call: another
+request of the same thread might wait for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 _LOOK_EVERY_S: Final = 1.0
-"""So soon a request with a thread notices a client that has left, and a token that was revoked."""
+"""How often a request with a thread checks for a closed connection or a revoked token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Watched:
 
     Attributes:
         prefix: of the key.
-        since: a revision; the commit is above it.
-        is_over: whether there is no reason to wait on; asked about once a second.
+        since: a revision; only later commits count.
+        is_over: whether to stop waiting; called about once a second.
     """
 
     prefix: str
@@ -40,7 +40,7 @@ class Watched:
 
 
 class Waits(Protocol):
-    """What a request may wait for."""
+    """The calls in which a request may wait."""
 
     def commit(self, store: Store, txn: Txn) -> Commit:
         """Do as ``Store.commit`` does."""
@@ -48,18 +48,18 @@ class Waits(Protocol):
     def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> Changes | None:
         """Wait for changes, and return them without their values.
 
-        An empty page means that there is none up to its ``next_since``: the time is over, or the
-        request. ``None`` means that the request has to look for itself.
+        An empty page means that there are no changes up to its ``next_since``: the time or the
+        request is over. ``None`` means that the caller must check the store itself.
         """
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait so many seconds."""
 
     def work(self, do: Callable[[], Result]) -> Result:
         """Call a function that may compute, or read from a disk, for milliseconds or longer."""
 
     def work_once(self, name: Hashable, do: Callable[[], Result], /) -> Result:
-        """Do as ``work`` does; requests that ask for the same name at once share one result."""
+        """Do as ``work`` does; concurrent calls with the same name share one result."""
 
 
 class _InThread:

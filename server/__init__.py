@@ -12,8 +12,8 @@ The processes and threads of one server, with waitress (left) and with Granian (
 No process outlives the first one, however it ends: maintenance and janitor read a pipe that
 breaks when it ends, and the workers check that it is alive (``granian.worker``).
 
-``run`` starts and stops everything in order; ``greeting`` is what a server says when it is ready,
-and ``own_command`` how a person types the command.
+``run`` starts and stops everything in order; ``greeting`` makes the text that a server prints when
+it is ready, and ``own_command`` the command as a person types it.
 The rooms: ``listen`` (address and TLS), ``waitress`` and ``granian`` (the two ways to serve),
 ``helpers`` (processes beside the server).
 """

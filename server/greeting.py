@@ -1,4 +1,4 @@
-"""What a server says once it accepts connections: what runs where, and what to try first."""
+"""The text that a server prints when it accepts connections: its address, and first steps."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SYNCED_BY: Final = {
     "etcd": "synced by most nodes of etcd",
     "postgresql": "synced as synchronous_commit of the database says",
 }
-"""How durable a write is where ``sync`` means nothing."""
+"""The durability of a write in stores to which ``sync`` does not apply."""
 
 _USUAL_URL: Final = "http://127.0.0.1:8000"
-"""Where the command looks for a server; a test compares it with the client's."""
+"""The default URL of the command; a test compares it with the client's."""
 
 
 def headline(options: ServeOptions, address: Address) -> str:
-    """Return the line that says what runs where."""
+    """Return the line with the store, the address and the server."""
     is_granian = options.server == "granian"
     layout = _count(options.workers, "worker") if is_granian else _count(options.threads, "thread")
     return (
@@ -37,7 +37,7 @@ def first_steps(settings: ServerSettings, address: Address, *, has_tokens: bool)
 
     Args:
         settings: of the server.
-        address: where it listens; one of all interfaces is shown as one that can be opened here.
+        address: where it listens; an address of all interfaces is shown as loopback.
         has_tokens: the server admits only requests with a token.
     """
     steps = _steps(settings, address.reachable.url, has_tokens=has_tokens)

@@ -1,4 +1,4 @@
-"""The command of this installation, as a shell finds it."""
+"""The command of this installation, as a person types it in a shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME: Final = "rundlet"
 
 
 def own_command() -> str:
-    """Return the command as a person types it here: with its place if it is not on the path."""
+    """Return the command to type here, with its path unless ``PATH`` finds it."""
     own = Path(sys.executable).parent / _NAME
     found = shutil.which(_NAME)
     if not own.exists() or (found is not None and own.samefile(found)):

@@ -65,15 +65,16 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Check what could make the server unsafe or useless: no tokens although other machines can
-       reach it, an audit trail that cannot be written, a certificate that no client would accept.
+    1. Check for conditions that make the server unsafe or useless: no tokens although other
+       machines can reach it, an audit trail that cannot be written, a certificate that no client
+       would accept.
        Then bind the port, so that a second server stops here, before it touches the folder.
     2. Create the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: one process reports damage here, instead of every worker.
     4. Start the helpers that this store needs.
     5. Load the file while maintenance indexes it, so that a server killed later starts quickly.
     6. Serve, and report it once connections are accepted.
-    7. Undo steps 4 to 1 in that order, however serving ended.
+    7. Undo steps 4 to 1 in that order, even if serving ended with an error.
 
     Raises:
         ExposedError: other machines could reach a server without tokens; see ``insecure``.
@@ -97,7 +98,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)
     with contextlib.ExitStack() as stack:
-        # First of all: to load a file may take minutes.
+        # Before everything else, because loading a file may take minutes.
         watchdog = stack.enter_context(Watchdog(os.environ))
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
@@ -118,9 +119,10 @@ def _tls_files(options: ServeOptions) -> TlsFiles | None:
 def _with_access(options: ServeOptions, *, has_tokens: bool) -> ServeOptions:
     """Decide which requests are admitted while there are no tokens.
 
-    A server on a loopback address then admits all requests that call it by one of its own names
-    (``functions.access.hosts``). A server that other machines can reach admits none, also after
-    its last token was revoked; ``--insecure`` admits all, or those by the names that are given.
+    A server on a loopback address then admits all requests whose ``Host`` is one of its own names
+    (``functions.access.hosts``). A server that other machines can reach admits no request, even
+    after its last token was revoked. With ``--insecure`` it admits all requests, or, if names are
+    given, all requests with these names.
     """
     require_address(options.host)
     is_local = is_loopback(options.host)
@@ -144,7 +146,7 @@ def _has_tokens(options: ServeOptions) -> bool:
 
 
 def _address(options: ServeOptions) -> StoreAddress:
-    """Return the address of the store; a store in memory gets its folder after this."""
+    """Return the address of the store; a store in memory gets its folder later."""
     return StoreAddress.parse(MEMORY) if options.in_memory else options.settings.store
 
 
@@ -223,7 +225,7 @@ class _Life:
             raise GranianMissingError(message) from ex
         with self._open_store() as store:  # check that it opens, and load the file
             is_remote = store.info.is_remote  # each worker opens it for itself
-        # The retention is set: a worker that starts later must not undo a change since.
+        # The store has the retention now: a worker that starts later must not undo later changes.
         settings = replace(self.options.settings, keep_versions=None, keep_for_s=None)
         os.environ.update(settings.to_environ())
         threads = POOL_THREADS

@@ -1,7 +1,7 @@
 """The signals that end a server in order: in-flight requests are answered first.
 
-A terminal that closes sends SIGHUP. There is nothing to reload: the server notices new tokens and
-a rotated audit file by itself.
+A terminal that closes sends SIGHUP. SIGHUP need not reload anything: the server notices new tokens
+and a rotated audit file by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a store is: the text that ``--store`` and ``RUNDLET_STORE`` take, read once.
+"""Parse the address of a store: the text that ``--store`` and ``RUNDLET_STORE`` take.
 
     ./data                          the log store in a folder
     file:words.txt                  a key-value text file, read-only

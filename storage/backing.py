@@ -1,7 +1,7 @@
 """Backups of the log store: take them, look at them, prune them.
 
-The work is done in ``log.backup``; here is what the layers above may use of it, without what needs
-the engine to be loaded. To restore is in ``care``.
+The work is done in ``log.backup``. This module offers the layers above what they need of it without
+loading the rest of the engine. ``care`` offers the restore.
 """
 
 from rundlet_server.storage.backups import Backup, BackupFile

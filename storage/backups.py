@@ -65,14 +65,14 @@ class Backups(Protocol):
         """Hold the store as it is now.
 
         Args:
-            lease_s: how long after the last request for it.
+            lease_s: how long the lease lasts after the last request for the backup.
             work_s: about how long this may take. The first backup of a large store takes longer,
                 as all of it is read once.
 
         Raises:
-            BackupNotReady: that time is over; the next call continues there.
+            BackupNotReady: ``work_s`` is over; the next call continues the work.
             Damaged: the store is not what was written.
-            ReadOnly: nothing can be written where the store is.
+            ReadOnly: nothing can be written in the folder of the store.
             Unavailable: too many backups are held, or files change too fast.
         """
 

@@ -18,8 +18,8 @@ EXPIRES_US_MAX: Final = 253_402_300_799_999_999
 """The latest time of expiry that can be given: the last microsecond of the year 9999."""
 
 CLOCK_AHEAD_S_MAX: Final = 60.0
-"""The store's time may be ahead of the system's clock by this much, as small corrections of a clock
-make it, before a person is told."""
+"""If the store's time is further ahead of the system's clock than this, the store warns. Small
+corrections of a clock stay below it."""
 BACKUP_LEASE_S: Final = 3_600
 """How long a backup is held after the last request for it, unless the first one says otherwise."""
 

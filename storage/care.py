@@ -1,7 +1,7 @@
 """Care for the log store in a folder: look into it, verify it, repair it, restore it, remove it.
 
-The work is done in ``log.check``, ``log.repair``, ``log.open`` and ``log.backup``; here is what the
-layers above may use of it. To take backups is in ``backing``.
+The work is done in ``log.check``, ``log.repair``, ``log.open`` and ``log.backup``; this module
+offers it to the layers above. ``backing`` offers the taking of backups.
 """
 
 from rundlet_server.storage.log.backup.choosing import choose

@@ -163,7 +163,7 @@ _INSTEAD: Final = {
     ("etcd", "backup"): "etcdctl snapshot save FILE makes one of the whole cluster",
     ("postgresql", "backup"): "pg_dump --schema SCHEMA makes one, pgBackRest one of all databases",
 }
-"""What does it in place of a feature, by backend."""
+"""What to use in place of a feature, by backend."""
 
 
 class NotSupported(StoreError):
@@ -196,7 +196,7 @@ class DiskFull(Unavailable):
 
 
 class BackupNotReady(Unavailable):
-    """The files of the store are still being hashed; each request continues where one ended."""
+    """The files of the store are still being hashed; each request continues the work."""
 
 
 class OutcomeUnknown(StoreError):

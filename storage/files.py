@@ -28,15 +28,15 @@ DISK_FREE_BYTES_MIN: Final = 1024 * 1024
 CANNOT_WRITE: Final = frozenset(
     {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 )
-"""What a system says of a place that may be read all the same: it is mounted read-only, another
-user's, or full."""
+"""The errors of a folder that can be read but not written: it is mounted read-only, belongs to
+another user, or is full."""
 
 _IOV_MAX = 1_024
 """The most buffers that one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from every other one of this machine, under whatever name."""
+    """What identifies a file on this machine, whatever its names."""
 
     device: int
     inode: int
@@ -67,7 +67,7 @@ class File(Protocol):
         """Map the first ``size`` bytes, shared with every process that maps them."""
 
     def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
-        """Take the advisory lock of the file; return false if it is taken and this must not wait.
+        """Take the advisory lock of the file; return false if it is taken and ``wait`` is false.
 
         From then on the file is closed in a forked child, which must neither keep nor release the
         lock. Do not map a file that you lock: the mapping would keep the lock in the child.
@@ -117,8 +117,8 @@ class Files(Protocol):
     def free_bytes(self, path: Path) -> int:
         """Return the free bytes, for this user, of the disk with a folder.
 
-        A file system that does not count its blocks (``f_blocks`` is 0) has no limit that could be
-        known: the answer is ``sys.maxsize``.
+        A file system that does not count its blocks (``f_blocks`` is 0) has no known limit: this
+        returns ``sys.maxsize``.
         """
 
 

@@ -2,7 +2,7 @@
 
 A child has every object of its parent, but only the thread that forked: a lock that another thread
 held stays locked for ever. Its descriptors are copies, and a kernel lock (``flock``) belongs to all
-copies together: to unlock one takes the lock from the parent, and a copy that stays open keeps the
+copies together: to unlock one releases the lock of the parent, and a copy that stays open keeps the
 lock although the parent has died. So, before any other code of the child runs,
 
 * files that were ever locked are closed in the child, without being unlocked (``files``);
@@ -28,7 +28,7 @@ class ForkListener(Protocol):
     """An object that must change in a forked child."""
 
     def after_fork(self) -> None:
-        """Called in a child, which has one thread and runs no other code yet."""
+        """Adapt to a forked child, which has one thread and runs no other code yet."""
 
 
 class ProcessGuard:

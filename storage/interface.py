@@ -119,7 +119,7 @@ class Page:
 
 @dataclass(slots=True)  # a frozen one takes six times as long to make
 class Put:
-    """Store a value; it may expire: by ``ttl_s``, or at ``expires_us``, even if that is over."""
+    """Store a value; it may expire after ``ttl_s``, or at ``expires_us``, which may be over."""
 
     key: str
     value: bytes
@@ -158,8 +158,8 @@ class Restore:
 
     Attributes:
         version: of the key's newest life ...
-        revision: ... or the value that the key had then; one of the two is given.
-        ttl_s: as in ``Put``; of its old self the value keeps all but the expiry.
+        revision: ... or a revision at which the key had the value; one of the two is given.
+        ttl_s: as in ``Put``; the value keeps its content type and metadata, not its old expiry.
     """
 
     key: str
@@ -199,8 +199,9 @@ class Txn:
     If every condition is true, ``then`` is done. Otherwise ``otherwise`` is done or, if that is
     ``None``, the commit fails with ``Conflict``. Each list may write a key only once.
 
-    If ``idempotency`` is given, the commit remembers its outcome under that key. A transaction with
-    a key that is remembered is neither judged nor done: the answer is that outcome.
+    If ``idempotency`` is given, the commit remembers its outcome under that key. If the key is
+    remembered already, the transaction is neither decided nor done: the commit returns the
+    remembered outcome.
     """
 
     then: Sequence[Op]
@@ -348,7 +349,7 @@ class Store(Timeline, Protocol):
         """Return exact counts at the head."""
 
     def gauges(self) -> Mapping[str, Gauge]:
-        """Return what the backend reports, by names of letters, digits and ``_``."""
+        """Return the gauges of the backend by name; names have letters, digits and ``_``."""
 
     def compact(self, *, wait: bool = False) -> None:
         """Compact the store. It needs the feature ``compaction``.
@@ -362,7 +363,7 @@ class Store(Timeline, Protocol):
         """
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows as commits of up to a thousand in this order would, only faster.
+        """Store many rows in this order, as commits of up to a thousand rows would, but faster.
 
         They are on stable storage when it returns. If it fails, the first of them may be stored. It
         needs the feature ``bulk_load``.
@@ -393,4 +394,4 @@ class CommitsGroups(Protocol):
     """A store that commits the transactions of many callers with one write and one sync."""
 
     def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
-        """Return for each what ``Store.commit`` would return, or what it would raise."""
+        """Return for each its commit, or the error that ``Store.commit`` would raise."""

@@ -1,4 +1,4 @@
-"""What handlers see of values that are too large to be read at once, and of answers made of many.
+"""The interface to values that are too large to be read at once, and to answers with many values.
 
 The words are those of ``storage.interface``.
 """
@@ -29,14 +29,14 @@ class ValuePieces(Protocol):
         """Return at least one and up to ``size`` bytes from ``start`` on; ``verify`` comes first.
 
         Raises:
-            Damaged: they are no longer what they were then.
+            Damaged: they have changed since.
         """
 
 
 class LargeValue(NamedTuple):
     """All of an ``Entry`` but its value, which takes ``size`` bytes and is read in pieces.
 
-    Nothing in it is verified by the checksum of the value before ``pieces.verify``.
+    None of it is verified by the checksum of the value before ``pieces.verify`` returns.
     """
 
     key: str

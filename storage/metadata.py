@@ -1,7 +1,7 @@
 """User metadata: a few short texts by name that are stored with a value.
 
-A put gives them, and replaces all that the value had; every other operation that writes a value
-once more keeps them. The store itself never looks into them.
+A put sets them, in place of all that the key's value had; every other operation that writes a value
+again keeps them. The store itself does not interpret them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rundlet_server.storage.errors import InvalidRequest, LimitExceeded
 Metadata = tuple[tuple[str, str], ...]
 """Names and texts, in the order of the names, each name once and in lower case.
 
-No text is empty: Granian hands over an empty header for one that is not ASCII, and what was sent
-would be lost without a word.
+No text is empty: Granian passes on an empty header if one is not ASCII, and the text that was sent
+would be lost silently.
 """
 
 NO_METADATA: Final[Metadata] = ()
@@ -54,7 +54,7 @@ def check_metadata(metadata: Metadata) -> None:
     """Refuse metadata that no store takes.
 
     Raises:
-        InvalidRequest: a name is not one, or there twice; a text is empty, or has no UTF-8 form.
+        InvalidRequest: a name is not legal, or comes twice; a text is empty, or has no UTF-8 form.
         LimitExceeded: there are too many, or they are too large together.
     """
     if len(metadata) > METADATA_COUNT_MAX:
@@ -87,7 +87,7 @@ def decode_metadata(data: bytes) -> Metadata:
     """Return the metadata that ``encode_metadata`` wrote.
 
     Raises:
-        ValueError: these are other bytes.
+        ValueError: the bytes are not such metadata.
     """
     try:
         texts = cbor2.loads(data)

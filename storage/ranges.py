@@ -34,7 +34,7 @@ class Range:
         return cls(low, high, encoded, reverse)
 
     def resumed(self, after: str | None, delimiter: str | None) -> Range:
-        """Return what is left behind ``after``: a key, or a prefix that was rolled up."""
+        """Return the rest of the range behind ``after``: a key, or a prefix that was rolled up."""
         if after is None:
             return self
         place = encode_bound(after)
@@ -51,7 +51,7 @@ def encode_bound(bound: str) -> bytes:
     """Return the UTF-8 bytes of a prefix, a delimiter, or where a range begins or ends.
 
     Raises:
-        InvalidKey: it has none.
+        InvalidKey: the text has no UTF-8 form.
     """
     try:
         return bound.encode()

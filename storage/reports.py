@@ -26,8 +26,8 @@ class Health:
         reasons: why it is not ready (writes refused ...), each a sentence; empty if it is ready.
         disk_free_bytes: of the disk that it writes to; ``None`` if it writes to none, or if the
             file system does not know.
-        warnings: what does not keep it from reading and writing and needs a person all the same,
-            each a sentence.
+        warnings: conditions that do not stop reads and writes but need an operator, each a
+            sentence.
         clock_ahead_s: how far its time, which never goes back, is ahead of this machine's clock;
             ``None`` if it keeps no time.
     """

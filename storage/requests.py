@@ -86,9 +86,10 @@ def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = 
     """Refuse a transaction that no store of these limits takes.
 
     Args:
-        txn: it.
+        txn: the transaction.
         limits: of the store.
-        encode: encodes a key that is not written, and may be longer if the store has it already.
+        encode: encodes a key that no operation writes a value to; it may exceed the limit if the
+            store has it already.
 
     Raises:
         InvalidKey, LimitExceeded, InvalidOperation: see ``storage.errors``.
@@ -144,7 +145,7 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
     """Refuse to read too many bytes for one answer; ``sizes`` are of its items, key and value.
 
     Raises:
-        LimitExceeded: they are too large together. One item never is.
+        LimitExceeded: they are too large together. A single item is never refused.
     """
     size = sum(sizes)
     if size > limits.answer_bytes_max and len(sizes) > 1:
@@ -154,7 +155,7 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
 
 
 def shown_bytes(entry: Entry) -> int:
-    """Return what a value adds to the size of an answer that shows it, beside its key."""
+    """Return how many bytes a value adds to an answer that shows it, beside its key."""
     size = len(entry.value)
     return size + metadata_bytes(entry.metadata) if entry.metadata else size
 
@@ -194,9 +195,9 @@ def check_retention(retention: Retention) -> None:
 
 
 def _are_plain_puts(ops: Sequence[Op], limits: Limits) -> bool:
-    """Return whether these are puts that ``_check_ops`` surely takes, as most are.
+    """Return whether these are plain puts, all of which ``_check_ops`` would accept.
 
-    It costs half as much as that, and false decides nothing.
+    This costs half as much as ``_check_ops``, and false decides nothing.
     """
     key_bytes_max, value_bytes_max = limits.key_bytes_max, limits.value_bytes_max
     keys = set()
@@ -273,7 +274,7 @@ def _check_metadata(index: int, metadata: Metadata) -> None:
 
 
 def within(backend: str, wanted: Limits) -> Limits:
-    """Return the limits as far as an engine, as it is delivered, can keep them."""
+    """Return limits, lowered to what an engine in its default configuration can keep."""
     own = OF_ENGINES.get(backend, {})
     lowered = {name: min(getattr(wanted, name), most) for name, most in own.items()}
     return dataclasses.replace(wanted, **lowered)

@@ -26,15 +26,15 @@ _OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
 BOOT_ID_UNKNOWN: Final = -1
-"""Where the system does not tell boots apart. No commit page has this number."""
+"""The boot id if the system has none. No commit page has this number."""
 
 
 @functools.cache
 def system_boot_id() -> int:
     """Return a number of this boot of the machine, or ``BOOT_ID_UNKNOWN``.
 
-    Without one, a process that opens a store which no other has open reads the end of the log,
-    which is slower and just as right.
+    Without one, a process that opens a store which no other process has open reads the end of the
+    log, which is slower, but as correct.
     """
     try:
         return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
@@ -52,7 +52,7 @@ class StoreSettings:
 
     Attributes:
         sync: when a commit is on stable storage: before it is acknowledged (``always``), at most
-            ``sync_interval_s`` later (``interval``), when the system likes (``never``).
+            ``sync_interval_s`` later (``interval``), when the system writes it back (``never``).
         sync_interval_s: for ``interval``, in seconds.
         keep_versions, keep_for_s: set the retention of the store when it is opened, see
             ``Retention``; ``None`` leaves what the store has.
@@ -60,9 +60,9 @@ class StoreSettings:
         is_read_only: refuse commits.
         maintain_inline: checkpoint and compact in this process; false if a maintenance process
             looks after the folder.
-        segment_bytes_max: a segment this long is sealed.
-        segment_records_max: so is one with this many records; bounds the memory for what is
-            not indexed yet, and the time to open.
+        segment_bytes_max: a segment of this size is sealed.
+        segment_records_max: a segment with this many records is sealed, too; this bounds the memory
+            for records that are not indexed yet, and the time to open.
         cache_bytes_max: memory, in each process, for values that were read.
         open_segments_max: segments that are kept open for reading, and files of commit times that
             are kept mapped, which take a descriptor, too; by default each a quarter of the

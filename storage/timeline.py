@@ -1,8 +1,8 @@
 """The past and the future of a store: what was there when, and what comes next.
 
 A *moment* is a state of the store that can be read: a revision, and the time that decides which
-values had expired by then. Wherever a read takes one, it takes a bare revision as well; that means
-the moment at which the newest commit at or below that revision was made.
+values had expired by then. A read that takes a moment also takes a bare revision, which stands for
+the moment at which the newest commit at or below it was made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ At = int | Moment
 
 
 class Version(NamedTuple):
-    """One line of a key's history; version and size are 0 where the key has no value after it."""
+    """One line of a key's history; version and size are 0 if the key has no value after it."""
 
     revision: int
     version: int
@@ -147,7 +147,8 @@ class Timeline(Protocol):
     def retain(self, retention: Retention) -> None:
         """Change which history the store keeps, from now on, for all processes; durably.
 
-        It needs the feature ``retention``. What is gone does not come back if more is kept.
+        It needs the feature ``retention``. History that is gone does not come back if more is kept
+        later.
 
         Raises:
             InvalidRequest: no store keeps so little or so much.
@@ -157,7 +158,7 @@ class Timeline(Protocol):
     def hold(self, revision: int) -> AbstractContextManager[None]:
         """Keep a revision readable while a long read goes on, whatever the retention.
 
-        A store that is read-only, or on a disk without room, keeps nothing: the read may end with
+        A store that is read-only, or on a disk without room, takes no hold: the read may end with
         ``Compacted``.
 
         Raises:
@@ -206,14 +207,14 @@ class Timeline(Protocol):
     def erase(self, key: str, *, wait_s: float = 0) -> Erased:
         """Remove every version of a key for good; the key can be written again.
 
-        From the return on, no read at any revision shows any of it; its history and the changes
+        After the return, no read at any revision shows any of them; its history and the changes
         have one event, ``erase``. What else the store keeps, and ``oldest_revision``, stay as they
-        are. The bytes go with a compaction in the background. If nothing was written to the key
-        since it was erased last, this returns what became of that erasure. It needs ``erase``.
+        are. A compaction in the background removes the bytes. If nothing was written to the key
+        since its last erasure, this returns the state of that erasure. It needs ``erase``.
 
         Args:
-            key: it.
-            wait_s: wait so long for the bytes to be gone.
+            key: the key.
+            wait_s: wait so long for the bytes to be removed.
 
         Raises:
             ReadOnly, Unavailable, OutcomeUnknown: as ``Store.commit``.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
+import hypothesis
 import pytest
 
 from rundlet_server.functions.app import create_app
@@ -44,6 +45,13 @@ ON_A_DATABASE = {
     *("test_erase.py", "test_histories.py", "test_moments.py", "test_rollbacks.py"),
     *("test_matching.py", "test_deletions.py"),
 }
+
+# A busy machine is no fault: an example may take as long as it needs. The decorators of tests take
+# this over when their modules are imported, which is later.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()
 ROWS = pytest.StashKey[list[Row]]()

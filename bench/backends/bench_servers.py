@@ -68,7 +68,7 @@ def _serve_twice(address: str, processes: Processes) -> tuple[int, ...]:
 
 @pytest.fixture(scope="module", params=[on_etcd, on_postgres], ids=["etcd", "postgresql"])
 def pair(request: pytest.FixtureRequest, work_folder: Path, scale: Scale) -> Iterator[Pair]:
-    """Two servers on each engine."""
+    """Offer two servers on each engine."""
     start: Callable[[Processes, Stage], Pair] = request.param
     with Processes(work_folder) as processes:
         yield start(processes, Stage(scale.http_keys))

@@ -1,6 +1,6 @@
 """Processor time: what a request costs, and how busy the machine is.
 
-Throughput on a machine that has other work, too, tells little; the cost of a request tells more.
+On a machine that has other work, too, throughput says little; the cost of a request says more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IDLE: Final = slice(3, 5)  # in the first line of /proc/stat: nothing to do, wa
 
 
 def with_cost(server: Server, mix: Mix, clients: int) -> Figures:
-    """Put a load on a server; its figures, and the time of server and engine for a request."""
+    """Put a load on a server; return its figures, and the processor time of a request."""
     pids = [*server.processes.pids, *server.processes.shared]
     before_s = cpu_s(pids)
     figures = server.mix(mix, clients)
@@ -30,7 +30,7 @@ def with_cost(server: Server, mix: Mix, clients: int) -> Figures:
 
 
 def with_cores(work: Callable[[], Figures], groups: dict[str, list[int]]) -> Figures:
-    """Do some work; its figures, and how many processor cores each group of processes used.
+    """Do some work; return its figures, and the cores that each group of processes used.
 
     ``busy cores`` are those of the whole machine, whatever used them.
     """

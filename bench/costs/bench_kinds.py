@@ -1,6 +1,7 @@
 """How much processor time of a server does each kind of request take?
 
-Both servers answer all reads but ranges without Falcon, Granian all writes but transactions, too.
+Both servers answer all reads except ranges without Falcon; Granian also answers all writes except
+transactions without it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What do 900 clients that send their bodies a byte at a time cost the others, at the median?
 
-The others are 16 clients that read at full speed. A server may refuse slow clients; ``left`` are
-those that it still served at the end.
+The others are 16 clients that read at full speed. A server may refuse slow clients; ``left`` is the
+number of slow clients that it still served at the end.
 """
 
 from __future__ import annotations

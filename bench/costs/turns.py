@@ -1,4 +1,4 @@
-"""Measure with a feature and without it, in turns: what else the machine does meets both."""
+"""Measure with a feature and without it, in turns, so that other load affects both."""
 
 from __future__ import annotations
 

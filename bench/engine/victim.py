@@ -76,7 +76,7 @@ def replay(folder: Path, count: int) -> dict[str, float]:
 
 
 def _load_modules() -> None:
-    """Load what a store needs, which must not count."""
+    """Load the modules that a store needs, outside the measured time."""
     with tempfile.TemporaryDirectory() as scratch:
         OURS.open(Path(scratch), "never").close()
 

@@ -1,7 +1,7 @@
 """How many values a second do 16 tasks of a Python program read and write, by each own client?
 
-Redis and NATS are asked over their own protocols. In all of them the program is the limit, rather
-than the store. The program reads back every acknowledged write.
+Redis and NATS are asked over their own protocols. In all cases, the program is the limit, not the
+store. The program reads back every acknowledged write.
 """
 
 from __future__ import annotations

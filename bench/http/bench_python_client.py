@@ -1,7 +1,7 @@
 """How much does the Python client add to httpx, on the same reads?
 
-Both read the same keys in turns, so that what else the machine does meets both. The ratio is that
-of the processor time of this process, which waits for a server that takes its own.
+Both read the same keys in turns, so that other load on the machine affects both. The ratio compares
+the processor time of this process; that of the server does not count.
 """
 
 from __future__ import annotations

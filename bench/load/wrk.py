@@ -35,7 +35,7 @@ def generator_name(load_s: float) -> str:
 def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
     """Return the throughput and the latencies of a load that only reads.
 
-    ``load`` always sends the writes, because it records each acknowledged one.
+    ``generator`` always sends the writes, because it records each acknowledged write.
 
     Args:
         plan: what to send.
@@ -80,8 +80,8 @@ def run_wrk(plan: Plan, requests: Sequence[Request], folder: Path) -> dict[str, 
     """Send requests in order, again and again, on all connections of a plan.
 
     Returns:
-        what wrk tells: the number of answers as ``count``, the length as ``load_us``, latencies in
-        milliseconds by percentile, and as ``sent`` how many requests each of its threads sent at
+        What wrk reports: the number of answers as ``count``, the length as ``load_us``, latencies
+        in milliseconds by percentile, and as ``sent`` how many requests each of its threads sent at
         least.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Systems by the Python clients that they come with, for programs that need no HTTP."""
+"""Systems with their own Python clients, for programs that send no HTTP themselves."""
 
 from __future__ import annotations
 

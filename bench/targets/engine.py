@@ -1,6 +1,7 @@
-"""What the engine is to reach, alone and behind a server that imports or reads.
+"""Targets of the engine, alone and behind a server that imports or reads.
 
-For times the ratio is the other's to Rundlet's where more is better, as with a rate.
+A ratio of times that has a lower bound is the other system's time to Rundlet's, so that more is
+better, as with a rate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Targets of features that came later, and what earlier versions reached: not to be lost."""
+"""Targets of later features, and figures of earlier versions that must not get worse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN_MS: Final = 300
 
 
 def targets(results: Results) -> Iterator[Target]:
-    """Yield all of them; those by layout or number of keys follow what was measured."""
+    """Yield these targets; targets by layout or number of keys follow what was measured."""
     yield from (*_CLIENTS, *_BACKENDS)
     yield from _server_targets(results)
     yield from _latency_targets(results)

@@ -1,4 +1,4 @@
-"""What a server is to reach, with its default options, and a command of the command line."""
+"""Targets of a server with its default options, and of a command of the command line."""
 
 from __future__ import annotations
 

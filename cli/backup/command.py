@@ -82,7 +82,7 @@ def backup(
     """Copy a store.
 
     Copies what the directory does not have yet, while the store is in use; rundlet restore makes a
-    store of it again. A command that was interrupted goes on where it was.
+    store of it again. After an interruption the same command resumes.
 
     Example: rundlet backup /mnt/backups --url http://db:8000
     """

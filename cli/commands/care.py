@@ -121,11 +121,11 @@ def verify_(
 
 @commands.command("repair")
 def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Keep whole data.
+    """Repair damage.
 
-    Keeps every whole record, and reports what is lost and what has an older value again. No
-    process may have the folder open. The files as they were are kept in a folder beside, with the
-    whole list of what is lost.
+    Keeps every whole record, and reports what is lost and which keys have an older value again. No
+    process may have the folder open. Its subfolder repair-N keeps the original files and the full
+    list of losses.
 
     Example: rundlet repair --data ./data
     """

@@ -57,7 +57,7 @@ def get(
     at: Annotated[
         datetime | None,
         typer.Option(
-            metavar="TIME", parser=partial(time_ago, "--at"), help="As it was then: 10m for ago."
+            metavar="TIME", parser=partial(time_ago, "--at"), help="As of this time, or 10m ago."
         ),
     ] = None,
     output: Annotated[
@@ -68,7 +68,7 @@ def get(
 ) -> None:
     """Print a value.
 
-    Into a pipe or a file go its exact bytes; a terminal shows what could drive it escaped.
+    A pipe or a file gets the exact bytes. On a terminal, control characters are escaped.
 
     Example: rundlet get greeting > value.bin
     """

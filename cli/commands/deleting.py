@@ -32,26 +32,26 @@ def delete(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
     *,
     prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Instead: all keys that begin so.")
+        str | None, typer.Option(metavar="TEXT", help="Instead of KEY: all keys with this prefix.")
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Of these, only keys that match it after the prefix."),
+        typer.Option(metavar="GLOB", help="Of these, only keys that match after the prefix."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Delete keys.
 
-    All of them in one transaction; prints how many existed, and exits with 1 if none did. With
-    --prefix it asks back with the number of keys, and deletes more than a transaction holds in
-    several.
+    Deletes all of them in one transaction, prints how many existed, and exits with 1 if none did.
+    With --prefix it first asks for confirmation with the number of keys. If there are too many for
+    one transaction, it uses several.
 
     Example: rundlet del old-1 old-2
     """
     if bool(keys) == (prefix is not None):
-        message = "give KEY, or --prefix TEXT for all keys that begin so"
+        message = "give KEY, or --prefix TEXT for all keys that begin with it"
         raise CommandError(message, ExitCode.USAGE)
     if prefix is None and (yes or match is not None):
         option = "--yes" if yes else "--match"

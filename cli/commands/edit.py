@@ -84,9 +84,9 @@ def edit(
 ) -> None:
     """Edit a value.
 
-    In $VISUAL or $EDITOR, and saves it if it is still the one that was opened; all else
-    stays. Otherwise it shows what has changed meanwhile, and keeps the edited text in a file. A key
-    without a value begins empty. A newline that the editor adds at the end is left out.
+    Opens it in $VISUAL or $EDITOR, and saves it unless it was changed meanwhile. Its type, expiry
+    and metadata stay. If it was changed, shows the change, and keeps the edited text in a file. A
+    key without a value begins empty. A newline that the editor adds at the end is left out.
 
     Example: rundlet edit config/app
     """

@@ -96,7 +96,7 @@ def rollback(
     ] = None,
     *,
     prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="All keys that begin so; '' for all.")
+        str | None, typer.Option(metavar="TEXT", help="All keys with this prefix; '' for all.")
     ] = None,
     to: Annotated[
         str | None,
@@ -108,10 +108,10 @@ def rollback(
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
-    """Put back what was there.
+    """Restore earlier values.
 
-    One key to an earlier version, or keys to what they held at a revision or a time, in one
-    transaction. A deleted key comes back while its versions are kept.
+    Restores an earlier version of one key, or the values that many keys had at a revision or a
+    time, in one transaction. A deleted key can be restored while its versions are kept.
 
     Example: rundlet rollback --prefix config/ --to 10m --dry-run
     """
@@ -178,8 +178,8 @@ def erase(
 ) -> None:
     """Erase a key for good.
 
-    Every version of it, so that nothing brings it back, and waits until its bytes are gone from
-    the files of the store. Backups that were taken before keep it.
+    Removes every version of it, so that it cannot be restored, and waits until its bytes are gone
+    from the files of the store. Earlier backups keep it.
 
     Example: rundlet erase users/42
     """

@@ -97,9 +97,10 @@ def touch(
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
-    """Set time left.
+    """Set the TTL.
 
-    From now on; the value stays as it is, as a new version. With never it does not expire.
+    It begins now. The bytes of the value do not change; the key gets a new version. With never it
+    does not expire.
 
     Example: rundlet touch session/42 30m
     """

@@ -41,7 +41,7 @@ TimeOption = Annotated[
         "--at",
         metavar="TIME",
         parser=partial(time_ago, "--at"),
-        help="As it was then: 10m for ago.",
+        help="As of this time, or 10m ago.",
     ),
 ]
 

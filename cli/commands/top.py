@@ -65,24 +65,26 @@ def top(
     url: UrlOption = None,
     token: TokenOption = None,
     every: Annotated[
-        str, typer.Option(metavar="TIME", help="The time between two looks: 500ms, 5s, 1m.")
+        str, typer.Option(metavar="TIME", help="The time between two samples: 500ms, 5s, 1m.")
     ] = "2s",
     count: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, show_default="until Ctrl-C", help="The number of looks."),
+        typer.Option(
+            metavar="N", min=1, show_default="until Ctrl-C", help="The number of samples."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Watch the load.
 
-    Shows requests, latency, keys and bytes, with curves of the last looks; in a pipe one line for
-    each look. The requests by which it looks are not counted.
+    Shows requests, latency, keys and bytes, with curves of the last samples; in a pipe one line
+    for each sample. Its own requests are not counted.
 
     Example: rundlet top --every 5s
     """
     every_s = seconds_of("--every", every)
     if not _EVERY_S_MIN <= every_s <= _EVERY_S_MAX:
-        message = f"looks are 100ms to 1h apart, not {every}"
+        message = f"samples are 100ms to 1h apart, not {every}"
         raise typer.BadParameter(message, param_hint="--every")
     url = chosen_url(url) or DEFAULT_URL
     with open_asking(url, token) as asking:

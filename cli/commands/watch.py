@@ -77,7 +77,7 @@ def watch(
 ) -> None:
     """Follow changes.
 
-    It goes on when the server restarts, and loses nothing. A program finds the change in
+    It resumes after a restart of the server, without a loss. A program gets the change in
     RUNDLET_KEY, RUNDLET_OP, RUNDLET_REVISION and RUNDLET_VERSION, and as JSON on its stdin.
 
     Example: rundlet watch users/ --exec ./invalidate.sh --all

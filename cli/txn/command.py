@@ -45,8 +45,8 @@ def txn(
     Conditions and writes, all or none: as the JSON of POST /v1/txn, or one a line. A condition is
     if KEY exists, if KEY missing, if KEY revision N or if KEY version N. A write is set KEY VALUE,
     del KEY, incr KEY N, touch KEY TTL or restore KEY VERSION; set takes --ttl TIME and --type TYPE.
-    What follows a line else is done if a condition fails. Quotes are those of a shell; a line that
-    begins with # is a comment. With - it reads stdin.
+    If a condition fails, the lines after a line else are done. Quotes are those of a shell; a line
+    that begins with # is a comment. With - it reads stdin.
 
     Example: rundlet txn changes.txt
     """

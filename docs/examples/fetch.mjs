@@ -41,7 +41,7 @@ async function change(key, edit) {
   }
 }
 
-/** Yield the changes of a prefix, one line of JSON each; give `since` to go on where you stopped. */
+/** Yield the changes of a prefix, one line of JSON each; give `since` to resume where you stopped. */
 async function* changes(prefix, since, signal) {
   const url = `${SERVER}/v1/changes?prefix=${encodeURIComponent(prefix)}&since=${since}`;
   const answer = await send(url, { headers: { Accept: "application/x-ndjson" }, signal });
@@ -51,7 +51,7 @@ async function* changes(prefix, since, signal) {
     rest = lines.pop();
     for (const line of lines) {
       const event = JSON.parse(line);
-      if (event.op) yield event; // a line without an operation says how far the feed is
+      if (event.op) yield event; // a line without an operation is the position of the feed
     }
   }
 }

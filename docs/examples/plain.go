@@ -113,7 +113,7 @@ func change(key string, edit func(string) string) error {
 	}
 }
 
-// event is a change; a line of the feed without an operation says how far the feed is.
+// event is a change; a line of the feed without an operation is the position of the feed.
 type event struct {
 	Revision, Version int64
 	Op, Key           string

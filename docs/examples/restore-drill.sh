@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A restore drill: take what is new, verify the backups, restore the newest, verify and read that.
+# A restore drill: back up new data, verify the backups, restore the newest, verify and read it.
 # It changes nothing but the directory of the backups. Run it by cron, and look at its exit code.
 # usage: restore-drill.sh [DIR]    of the server that RUNDLET_URL names
 set -euo pipefail

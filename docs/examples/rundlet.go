@@ -78,7 +78,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, string, error) {
 	return value, response.Header.Get("ETag"), nil
 }
 
-// Update changes a value, again and again until no other client came between.
+// Update changes a value; it repeats the change until no other client wrote in between.
 func (s *Store) Update(ctx context.Context, key string, change func([]byte) []byte) error {
 	for {
 		value, etag, err := s.Get(ctx, key)
@@ -189,7 +189,7 @@ func main() {
 	check(err)
 	fmt.Println(string(value))
 
-	// Many writes, all or none; then what changed since, and a list.
+	// Many writes, all or none; then the changes since, and a list.
 	var server struct{ Revision int64 }
 	check(store.read(ctx, "/v1", &server))
 	body, err := json.Marshal(map[string]any{

@@ -13,7 +13,7 @@ async function ask(method, target, { allowed = [], ...options } = {}) {
   throw new Error((await response.json()).detail);
 }
 
-/** Changes a JSON value, again and again until no other client came between. */
+/** Changes a JSON value; repeats the change until no other client wrote in between. */
 async function update(key, change) {
   for (;;) {
     const found = await ask("GET", pathOf(key), { allowed: [404] });
@@ -41,7 +41,7 @@ async function* keysWith(prefix) {
   }
 }
 
-/** Yields the changes after a revision; a program that goes on for long connects again. */
+/** Yields the changes after a revision; a long-running program must reconnect. */
 async function* changes(prefix, since, signal) {
   const target = `/v1/changes?${new URLSearchParams({ prefix, since })}`;
   const headers = { Accept: "application/x-ndjson" };
@@ -63,7 +63,7 @@ await Promise.all(Array.from({ length: 10 }, () => update("js/counter", add)));
 const { visits } = await (await ask("GET", pathOf("js/counter"))).json();
 if (visits !== 10) throw new Error(`${visits} visits`);
 
-// Many writes, all or none; then what changed since, and a list.
+// Many writes, all or none; then the changes since, and a list.
 const { revision } = await (await ask("GET", "/v1")).json();
 await ask("POST", "/v1/txn", {
   headers: { "Content-Type": "application/json" },

@@ -2,5 +2,5 @@
 
 ``hosts`` rejects requests that name another site, ``cors`` admits web pages of allowed origins,
 ``admission`` authenticates and authorizes, ``routing`` finds the route of a request,
-``idempotency`` says which requests of a caller are the same.
+``idempotency`` recognizes a request that a caller repeats.
 """

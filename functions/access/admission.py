@@ -26,12 +26,12 @@ _RANKS: Final[dict[Scope, int]] = {"read": 0, "write": 1, "admin": 2}
 
 
 class Caller(NamedTuple):
-    """Who makes a request, while tokens are in force.
+    """The caller of a request to a server that requires tokens.
 
     Attributes:
         token: the token; ``None`` if the request was not authenticated.
-        route: the route that is asked for.
-        counters: of what is refused.
+        route: the requested route.
+        counters: count refused requests.
     """
 
     token: Token | None
@@ -68,9 +68,9 @@ class Access:
 
         Args:
             source: the tokens in force.
-            counters: of what is refused.
-            is_open: every request is admitted while there is no token; otherwise none is.
-            hosts: names by which the server may be called while there is no token; by default all.
+            counters: count refused requests.
+            is_open: if there is no token, admit every request; if false, reject every request then.
+            hosts: allowed host names of requests while there is no token; by default all.
             clock: microseconds since the epoch.
         """
         self._source = source
@@ -80,10 +80,10 @@ class Access:
         self._clock = clock
 
     def admit(self, environ: dict[str, object], method: str, route: Route) -> None:
-        """Authenticate and authorize a request to a route, and note who makes it.
+        """Authenticate and authorize a request to a route, and record its caller.
 
-        A method that the route does not answer needs a token too, but no scope: whatever the
-        token, the answer is 405.
+        A method that the route does not support needs a token of any scope, because the answer
+        is 405 in any case.
 
         Raises:
             Problem: 401 ``unauthorized``, 403 ``forbidden`` or ``host-not-allowed``, 503
@@ -124,15 +124,16 @@ class Access:
     def admits(
         self, environ: dict[str, object], route: Route, rule: Rule, keys: Iterable[str]
     ) -> bool:
-        """Return whether ``admit`` and ``require_keys`` admit a request about some keys.
+        """Return whether ``admit`` and ``require_keys`` would admit a request for these keys.
 
-        If so, who makes it is noted. If not, nothing is counted, and those two say why.
+        If so, record its caller. If not, count nothing: the caller of this method then calls those
+        two, which count the refusal and report the reason.
 
         Args:
-            environ: of the request; it has a host name.
-            route: that is asked for.
-            rule: of its method.
-            keys: that the request is about.
+            environ: of the request; it has ``HTTP_HOST``.
+            route: the requested route.
+            rule: the rule of the route for the request's method.
+            keys: all keys that the request reads or writes.
         """
         try:
             table = self._source.current()
@@ -160,7 +161,7 @@ class Access:
         return bool(table.tokens) or not self._is_open or self._is_own(host)
 
     def readmit(self, environ: Mapping[str, object]) -> None:
-        """Authenticate again who made a request whose answer takes long.
+        """Authenticate the caller of a long-running request again.
 
         Raises:
             Problem: 401 ``unauthorized``: the token has expired or was revoked, or the request had
@@ -217,30 +218,30 @@ _INVALID: Final = 'Bearer error="invalid_token"'
 
 
 def caller_of(environ: Mapping[str, object]) -> Caller | None:
-    """Return who makes a request; ``None`` if it needed no token."""
+    """Return the caller of a request; ``None`` if it needed no token."""
     caller = environ.get(_CALLER)
     return caller if isinstance(caller, Caller) else None
 
 
 def note_keys(environ: dict[str, object], keys: Iterable[str]) -> None:
-    """Keep the keys that a body names for the audit trail, if there is one."""
+    """Record the keys that a body names, if the server keeps an audit trail."""
     if _CALLER in environ:
         environ[_NAMED_KEYS] = list(dict.fromkeys(keys))
 
 
 def noted_keys(environ: Mapping[str, object]) -> object:
-    """Return what ``note_keys`` kept; ``None`` if the body names no keys."""
+    """Return the keys that ``note_keys`` recorded; ``None`` if the body names none."""
     return environ.get(_NAMED_KEYS)
 
 
 def note_revision(environ: dict[str, object], revision: int) -> None:
-    """Keep the revision of the commit that a request made for the audit trail, if there is one."""
+    """Record the revision that a request committed, if the server keeps an audit trail."""
     if _CALLER in environ:
         environ[_REVISION] = revision
 
 
 def noted_revision(environ: Mapping[str, object]) -> object:
-    """Return what ``note_revision`` kept; ``None`` if the request made no commit."""
+    """Return the revision that ``note_revision`` recorded; ``None`` without a commit."""
     return environ.get(_REVISION)
 
 

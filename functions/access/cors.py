@@ -30,7 +30,7 @@ _ANSWER_HEADERS: Final = (
 _METADATA_NAMES: Final = re.compile(rf"{HEADER}{NAME_PATTERN}", re.IGNORECASE)
 _PREFLIGHT_LIFE_S: Final = 3_600
 _ASKED_MAX: Final = 4_096
-"""More characters than browsers list with all names of metadata that there can be."""
+"""Maximum characters read of a preflight's list: more than that of the most metadata headers."""
 
 
 class CorsHeaders:
@@ -47,7 +47,7 @@ class CorsHeaders:
 
     @property
     def without_origin(self) -> tuple[tuple[str, str], ...]:
-        """The headers that it adds to the answer to a request without ``Origin``."""
+        """The headers that it adds to the answer if a request has no ``Origin``."""
         return () if self._is_open else (("vary", "Origin"),)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -91,7 +91,7 @@ class CorsHeaders:
 
 
 def _metadata(req: falcon.Request) -> list[str]:
-    """Return the headers of metadata that a preflight asks for: no list can name them all."""
+    """Return the metadata headers that a preflight asks for: users choose their names."""
     asked: str = req.env.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
     names = (name.strip() for name in asked[:_ASKED_MAX].split(","))
     return [name for name in names if _METADATA_NAMES.fullmatch(name)][:METADATA_COUNT_MAX]

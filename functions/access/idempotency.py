@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: what a request that may be sent again carries, and what its answers say.
+"""``Idempotency-Key``: recognize a repeated request, and mark its answer.
 
 The header is text of printable ASCII, plain or as a quoted string, as
 draft-ietf-httpapi-idempotency-key-header has it; ``a`` and ``"a"`` are one key.
@@ -34,15 +34,15 @@ _CONDITIONS: Final = (
 def idempotency_of(
     req: falcon.Request, keep_s: int, target: str, body: bytes = b""
 ) -> Idempotency | None:
-    """Return what makes a request idempotent; ``None`` if it names no key.
+    """Return the idempotency key and fingerprint of a request; ``None`` if it sends no key.
 
-    Only digests are kept. That of the request is keyed by the client's key, which is not kept: who
-    reads the disk cannot try out what an erased value was.
+    The store keeps only digests. The fingerprint is keyed with the client's key, which is not
+    stored, so that a reader of the disk cannot test guesses of an erased value.
 
     Args:
         req: the request, of an authenticated caller if there are tokens.
-        keep_s: how long its outcome is to be remembered.
-        target: the key or the route that it writes to; whichever way that is spelled.
+        keep_s: how long the store remembers the outcome, in seconds.
+        target: the decoded key or the route that it writes to, so that the spelling does not count.
         body: of the request.
 
     Raises:
@@ -62,7 +62,7 @@ def idempotency_of(
 
 
 def mark_replay(resp: falcon.Response, *, is_replay: bool) -> None:
-    """Say so in the answer if it is that of an earlier request."""
+    """Add ``Idempotency-Replayed`` if the answer repeats that of an earlier request."""
     if is_replay:
         resp.set_header("Idempotency-Replayed", "true")
 
@@ -82,7 +82,7 @@ def _text_of(header: str) -> str:
 
 
 def _request(req: falcon.Request, target: str) -> bytes:
-    """Return what a request says beside its body, so that no two say the same."""
+    """Encode a request without its body; different requests give different bytes."""
     environ: Mapping[str, str] = req.env
     metadata = sorted(name for name in environ if name.startswith(METADATA_IN_ENVIRON))
     named = ((name, environ[name]) for name in (*_CONDITIONS, *metadata) if name in environ)

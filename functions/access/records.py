@@ -1,4 +1,4 @@
-"""What ``/v1/tokens`` is asked and answers: the types of its bodies.
+"""The types of the bodies of ``/v1/tokens``, of requests and answers.
 
 As in ``messages.answers``, these types are shown in the OpenAPI document.
 """
@@ -76,7 +76,7 @@ class TokenCreated(TokenInfo):
 
 
 def token_info(token: Token) -> TokenInfo:
-    """What may be shown of a token."""
+    """Return a token as answers show it."""
     info: TokenInfo = {
         "id": token.token_id,
         "name": token.name,

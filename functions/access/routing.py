@@ -1,4 +1,4 @@
-"""Which resource answers a request: by the raw path of its target.
+"""Find the resource for a request by the raw path of its target.
 
 Every route of the table is either one path or a prefix with a key behind it, slashes included,
 so the router needs two dicts and no patterns.
@@ -21,8 +21,9 @@ if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
     from falcon._typing import MethodDict
 
 ROUTE: Final = "rundlet.route"
-"""Where the environment of a request keeps the template of its route and its method, as one text:
-``/v1/keys GET``. Methods that a route does not answer are ``OTHER``: clients can invent them."""
+"""The environ variable with the route's template and the request's method: ``/v1/keys GET``.
+
+A method that the route does not support is ``OTHER``, because clients can invent methods."""
 
 
 class Endpoint(NamedTuple):
@@ -30,9 +31,9 @@ class Endpoint(NamedTuple):
 
     Attributes:
         route: its row in the table of routes.
-        resource: answers.
-        responders: its methods by name.
-        labels: what ``ROUTE`` says, by method.
+        resource: answers its requests.
+        responders: the methods of the resource, by HTTP method.
+        labels: the values of ``ROUTE``, by HTTP method.
     """
 
     route: Route
@@ -80,11 +81,11 @@ class TargetRouter(CompiledRouter):
     def find(
         self, uri: str, req: falcon.Request | None = None
     ) -> tuple[object, MethodDict, dict[str, object], str | None] | None:
-        """The route of a request, or ``None``; ``uri`` is used only without a request.
+        """Return the resource for a request, or ``None``; without ``req``, ``uri`` is its path.
 
         Raises:
-            falcon.HTTPMethodNotAllowed: the route does not know this method at all, which
-                Falcon itself would call a bad request.
+            falcon.HTTPMethodNotAllowed: HTTP does not define the method; Falcon itself would
+                answer 400.
             Problem: 400 ``no-host``; see ``Access.admit``.
         """
         if req is not None:

@@ -1,4 +1,4 @@
-"""What a server tells of the connection of a request, for answers that take long."""
+"""The state of a request's connection, for answers that take long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 CONNECTION: Final = "rundlet.connection"
-"""Where the environment of a request keeps the connection, if the server tells of it."""
+"""The environ variable with the connection of a request, if the server provides it."""
 
 
 class Connection(Protocol):
@@ -16,11 +16,11 @@ class Connection(Protocol):
         """Return whether the client has disconnected, or the server shuts down."""
 
     def unsent_bytes(self) -> int:
-        """Return how much of the answer waits in memory for the client."""
+        """Return how many bytes of the answer wait in memory for the client."""
 
 
 class _Unknown:
-    """A connection of a server that tells nothing of it."""
+    """The connection of a request if the server does not provide it."""
 
     def is_over(self) -> bool:
         return False

@@ -58,7 +58,7 @@ class ChangePage(TypedDict):
 
 
 def encode_changes(page: Changes, media_type: str) -> bytes:
-    """The body of a page."""
+    """Encode the body of a page."""
     answer: ChangePage = {
         "events": [shown_event(event, media_type) for event in page.events],
         "next_since": page.next_since,
@@ -68,7 +68,7 @@ def encode_changes(page: Changes, media_type: str) -> bytes:
 
 
 def shown_event(event: Event, media_type: str) -> ChangeEvent:
-    """One event, with its value in the form that fits."""
+    """Return an event as answers show it, with its value in the form that fits."""
     shown: ChangeEvent = {
         "revision": event.revision,
         "time": _shown_time(event.time_us),
@@ -103,23 +103,23 @@ class Form(Protocol):
     """How a stream is written."""
 
     def begin(self, position: int) -> bytes:
-        """The first bytes: the stream begins after the revision ``position``."""
+        """Return the first bytes of a stream that begins after the revision ``position``."""
 
     def event(self, event: Event) -> bytes:
-        """One event."""
+        """Encode one event."""
 
     def still_here(self, position: int) -> bytes:
-        """A sign of life: there is nothing up to the revision ``position`` that was not sent."""
+        """Return a heartbeat: all events up to the revision ``position`` have been sent."""
 
     def problem(self, problem: bytes) -> bytes:
-        """The last bytes if a problem ends the stream; ``problem`` is JSON."""
+        """Return the last bytes if a problem ends the stream; ``problem`` is JSON."""
 
 
 class ServerSentEvents:
     """A stream for ``EventSource``.
 
-    An id stands on the last event of each commit only, so that a client that is cut off within a
-    transaction resumes at its beginning.
+    Only the last event of a commit has an id. So a client that loses the connection within a
+    transaction resumes at the beginning of the transaction.
     """
 
     def begin(self, position: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Places for requests that wait: each takes memory, or a thread, so there are only so many."""
+"""Places bound the number of requests that wait, because each takes memory or a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RETRY_AFTER_S: Final = 2
 
 
 class FeedPlaces:
-    """So many places; any thread may take one, and any other may give it back."""
+    """A fixed number of places; any thread may take one, and any thread may release it."""
 
     def __init__(self, most: int, counters: SharedCounters) -> None:
         self._most = most
@@ -61,20 +61,20 @@ class FeedPlaces:
             place.give_back()
 
     def give_back(self) -> None:
-        """Free a place."""
+        """Release a place."""
         with self._lock:
-            self._taken = max(0, self._taken - 1)  # a place that a fork has freed
+            self._taken = max(0, self._taken - 1)  # a fork has freed the place
         self._counters.add(FEEDS_CLOSED)
 
 
 class FeedPlace:
-    """A place that is taken, until it is released or forgotten."""
+    """A taken place; it is released by ``give_back`` or when it is garbage-collected."""
 
     def __init__(self, places: FeedPlaces) -> None:
         self._places: FeedPlaces | None = places
 
     def give_back(self) -> None:
-        """Give the place back; a second call does no harm."""
+        """Release the place; a second call does nothing."""
         places, self._places = self._places, None
         if places is not None:
             places.give_back()

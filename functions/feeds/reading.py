@@ -1,7 +1,7 @@
 """Reading the feed page by page, within bounds on memory.
 
-A page with values is read twice: first without the values, which tells their sizes, then with as
-many of them as there is room for.
+A page with values is read twice: first without the values, to learn their sizes, then with as many
+values as fit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.timeline import Changes, Timeline
 
 EventBytes: Final = 256
-"""About what an event takes beside its key and its value."""
+"""Approximate size of an event in bytes, without its key, value and metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def read_page(
         store: the store.
         selection: which changes.
         since: a revision.
-        limit: the most events, but for a first commit that has more.
-        bytes_max: the most bytes of keys and values, likewise.
-        admit: called with about the size of what will be read, before values are read.
+        limit: maximum number of events; only a first commit with more events exceeds it.
+        bytes_max: maximum bytes of keys and values; only a larger first commit exceeds it.
+        admit: called before the values are read, with the approximate size of the page in bytes.
 
     Raises:
         StoreError: as ``Store.changes``, and what ``admit`` raises.
@@ -58,7 +58,7 @@ def read_page(
 
 
 def reach(page: Changes, bytes_max: int) -> tuple[int, int]:
-    """Return the last revision whose commits fit, and the size of them all; at least one fits."""
+    """Return the revision up to which commits fit, and their size; the first one always fits."""
     until, fitting, size = 0, 0, 0
     for event in page.events:
         size += EventBytes + len(event.key) + event.size + metadata_bytes(event.metadata)

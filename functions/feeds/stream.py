@@ -1,7 +1,7 @@
-"""The feed as an answer that goes on: read, send, wait, again.
+"""The feed as a streamed answer: read, send, wait, repeat.
 
-The server asks for the next piece when it has taken the last one. An empty piece is sent nowhere,
-but lets a server notice that the client has disconnected.
+The server asks for a piece after it has taken the previous one. It does not send an empty piece,
+but then notices if the client has disconnected.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _PAGE_EVENTS: Final = 1_000
 _PAGE_BYTES: Final = 256 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _UNSENT_BYTES_MAX: Final = 256 * 1024
-"""A stream goes on when the client has read all but so much."""
+"""A stream pauses while more bytes than this wait for the client."""
 _LARGE_PAGE_BYTES: Final = 1024 * 1024
 _FULL_S: Final = 0.1
-"""How long a stream pauses before it looks again if the client, or the memory, is not ready."""
+"""How long a stream pauses if the client reads slowly, or if memory is short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What all requests of a process that wait share."""
+    """The objects that all waiting requests of a process share."""
 
     store: Timeline
     waiting: Waiting
@@ -65,7 +65,8 @@ class Stream:
     def pieces(self, environ: dict[str, object], request_id: str) -> Iterator[bytes]:
         """Yield the answer.
 
-        It ends if the server shuts down. If anything else ends it, it says so at its end.
+        A shutdown or a disconnected client ends it. If a problem ends it, the last piece is the
+        problem.
         """
         try:
             yield self._form.begin(self._position)
@@ -76,7 +77,7 @@ class Stream:
             self.close()
 
     def close(self) -> None:
-        """Give the place back; a second call does no harm."""
+        """Release the place and the memory; a second call does nothing."""
         self._release()
         self._place.give_back()
 
@@ -106,20 +107,20 @@ class Stream:
                 found = waiting.next_changes(environ, prefix, self._position, left_s)
 
     def _page(self, found: Changes | None) -> Iterator[bytes]:
-        """Yield the events that were found, or those of the log if there is memory for them."""
+        """Yield the events of ``found``, or read them from the log if there is memory for it."""
         try:
             page = self._source.waits.work(self._read) if found is None else self._filled(found)
         except Problem as ex:
             if ex.status != 503:
                 raise
-            # Other answers take the memory: the events wait in the log.
+            # Other answers hold the memory: read the events from the log later.
             self._source.waits.sleep(_FULL_S)
             return
         yield from self._joined(page.events)
         self._position = page.next_since
 
     def _filled(self, found: Changes) -> Changes:
-        """Return a page with values if they are wanted; feeds of one prefix share a small one."""
+        """Add the values to a page if needed; feeds of one prefix read a small page only once."""
         if not found.events or not self._selection.include_values:
             return found
         until, size = reach(found, _PAGE_BYTES)
@@ -160,7 +161,7 @@ class Stream:
             self._source.counters.add(FEED_EVENTS, len(events))
 
     def _hold(self, size: int) -> None:
-        """Hold memory for a page that a large commit makes large."""
+        """Reserve memory for a page that is large because of a large commit."""
         if size > _LARGE_PAGE_BYTES:
             self._source.sending.move(0, size)
             self._held_bytes = size

@@ -1,4 +1,4 @@
-"""Where requests that wait for commits sleep."""
+"""Block requests that wait for commits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rundlet_server.storage.interface import Store
 from rundlet_server.storage.timeline import Changes
 
 WAITED_NS: Final = "rundlet.waited_ns"
-"""Where the environment of a request keeps how long it slept: that is no work."""
+"""The environ variable with the time that a request waited, which does not count as work."""
 
 Readmit = Callable[[dict[str, object]], None]
 """Authenticates the caller of a request again; raises ``Problem``."""
@@ -28,8 +28,8 @@ class Waited:
     Attributes:
         prefix: of the keys.
         since: a revision; only commits above it count.
-        wait_s: the time.
-        look_every_s: how often to look although there was no commit.
+        wait_s: how long to wait at most.
+        look_every_s: how often to check the condition even without a commit.
     """
 
     prefix: str
@@ -60,7 +60,7 @@ class Waiting:
         return self._waits.next_changes(self._store, Watched(prefix, since, is_over), most_s)
 
     def goes_on(self, environ: dict[str, object]) -> bool:
-        """Return whether it makes sense to go on; otherwise no one reads the answer.
+        """Return whether the client is connected and the server is not shutting down.
 
         Raises:
             Problem: the caller's token has been revoked or has expired.
@@ -76,12 +76,12 @@ class Waiting:
         waited: Waited,
         is_it: Callable[[Changes | None], bool],
     ) -> None:
-        """Return as soon as ``is_it`` is true, after the time, or if no one waits any more.
+        """Block until ``is_it`` is true, the time is over, or the client has disconnected.
 
         Args:
             environ: of the request.
-            waited: what for, and how long.
-            is_it: whether the wait is over; asked with what ``Waits.next_changes`` returns.
+            waited: the keys and the time.
+            is_it: called with each result of ``Waits.next_changes``; true ends the wait.
 
         Raises:
             Problem: see ``goes_on``.
@@ -93,7 +93,7 @@ class Waiting:
             while (left_s := ends_s - time.monotonic()) > 0 and self.goes_on(environ):
                 most_s = min(left_s, waited.look_every_s)
                 found = self.next_changes(environ, waited.prefix, since, most_s)
-                # Before the look: a commit after it ends the next wait.
+                # Set before ``is_it`` looks, so that any later commit ends the next wait.
                 since = self._store.wait(0, 0) if found is None else found.next_since
                 if is_it(found):
                     return

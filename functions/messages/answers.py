@@ -1,7 +1,7 @@
-"""What ``/v1/mget``, ``/v1/txn`` and ``/v1/keys`` answer: the types of their bodies.
+"""The types of the answers of ``/v1/mget``, ``/v1/txn`` and ``/v1/keys``.
 
-These types are shown in the OpenAPI document. They are dictionaries, which JSON and CBOR are
-encoded from without a step between.
+These types are shown in the OpenAPI document. They are dictionaries, because the
+encoders of JSON and CBOR take dictionaries as they are.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class DeletionAnswer(TypedDict):
 def encode_mget(
     keys: Sequence[str], entries: Sequence[storage.Entry | None], revision: int, media_type: str
 ) -> bytes:
-    """The body of an answer with an item for each key."""
+    """Encode the body of an answer with an item for each key."""
     if media_type == CBOR_TYPE:
         items = cbor.array(_cbor_items(keys, entries), len(keys))
         return _MGET.encode(cbor.number(revision), items)
@@ -115,7 +115,7 @@ def encode_mget(
 
 
 def encode_page(page: storage.Page, next_url: str | None, media_type: str) -> bytes:
-    """The body of a page, with the values that it holds."""
+    """Encode the body of a page, with the values that it holds."""
     if media_type == CBOR_TYPE and not any(info.entry for info in page.keys):
         return _cbor_page(page, next_url)
     answer: KeyPage = {
@@ -129,7 +129,7 @@ def encode_page(page: storage.Page, next_url: str | None, media_type: str) -> by
 
 
 def operation_result(op: storage.Op, result: OpResult) -> OperationResult:
-    """What an answer says of one operation."""
+    """Return the result of an operation as an answer shows it."""
     if isinstance(op, storage.Delete):
         return {"found": result.found}
     if isinstance(op, storage.Add):
@@ -147,17 +147,17 @@ _FOUND_AT: Final = _IS_FOUND + cbor.TRUE + _REVISION
 
 
 def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) -> list[bytes]:
-    """The items in pieces; a value, which may be large, is one of its own and not copied twice."""
+    """Encode items in pieces; each value is a piece of its own, as a copy may be large."""
     pieces: list[bytes] = []
     for key, entry in zip(keys, entries, strict=True):
         if entry is None:
             pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
             continue
-        # One by one: to unpack all members would fetch those from memory that are not shown.
+        # Not unpacked as a whole: that would also fetch members from memory that are not shown.
         value, expires_us, metadata = entry.value, entry.expires_us, entry.metadata
         value_head = cbor.byte_string_head(len(value))
         if expires_us is None and not metadata:
-            # As below, for nearly all values: their pieces are joined only once.
+            # A faster form of the code below for most values: their pieces are joined only once.
             encoded, about = key.encode(), _cbor_about(entry.version, entry.content_type)
             pieces += (_KEY, cbor.text_head(len(encoded)), encoded, _FOUND_AT)
             pieces += (cbor.number(entry.revision), about, value_head, value)
@@ -175,7 +175,7 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
 
 @functools.lru_cache(maxsize=256)
 def _cbor_about(version: int, content_type: str) -> bytes:
-    """What stands between the revision of a value and the value."""
+    """Return the bytes between the revision of a value and the value."""
     return b"".join((_VERSION, cbor.number(version), _TYPE, cbor.text(content_type), _VALUE))
 
 
@@ -186,7 +186,7 @@ _KEY_INFO: Final = ShapesOfValues("key", "revision", "version", "size", "content
 
 
 def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
-    """A page that holds no values."""
+    """Encode a page that holds no values."""
     rows = [_cbor_key_info(info) for info in page.keys]
     prefixes = [cbor.text(prefix) for prefix in page.prefixes]
     members = (
@@ -248,7 +248,7 @@ def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
 
 
 def _add_value(members: MgetItem | KeyInfo, entry: storage.Entry, media_type: str) -> None:
-    """Add a value in the form that fits, and when it expires."""
+    """Add a value in the form that fits, and its time of expiry."""
     if entry.expires_us is not None:
         members["expires"] = rfc3339(entry.expires_us)
     if media_type == CBOR_TYPE:

@@ -23,15 +23,15 @@ _JSON_ENCODER: Final = msgspec.json.Encoder()
 
 
 def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
-    """The whole body as one object; ``what`` names the limit as ``functions.limits`` does.
+    """Return the whole body; ``what`` names the limit as ``functions.limits`` does.
 
-    A chunked body counts if the server has put it together and tells its length, as those of
-    ``rundlet serve`` do. Other WSGI servers hand on chunks as they come and may say nothing if they
-    break off or are malformed: a part of a value would be stored for the whole.
+    A chunked body is accepted if the server has assembled it and sets ``Content-Length``, as the
+    servers of ``rundlet serve`` do. Other WSGI servers pass on chunks as they come, and may not
+    report that they break off or are malformed: the app would store a part of a value as the whole.
 
     Raises:
         Problem: 415 with a ``Content-Encoding``, 411 without a length, 413 over the limit (from
-            ``Content-Length`` before anything is read), 400 ``short-body`` where the client sent
+            ``Content-Length`` before anything is read), 400 ``short-body`` if the client sent
             less than promised.
     """
     encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
@@ -48,7 +48,7 @@ def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
 
 
 def announced_size(req: falcon.Request, what: str, size_max: int) -> int:
-    """Return the size of a body by ``Content-Length``.
+    """Return the size of a body in bytes by ``Content-Length``.
 
     Raises:
         Problem: 411 and 413 as ``read_body``.
@@ -66,7 +66,7 @@ def body_pieces(req: falcon.Request, size: int) -> Iterator[bytes]:
     """Yield a body of this size as it comes, up to a mebibyte at a time.
 
     Raises:
-        Problem: 400 ``short-body``; what was yielded is not the whole.
+        Problem: 400 ``short-body``: the body broke off, so the yielded pieces are not all of it.
     """
     left = size
     while left:
@@ -90,7 +90,7 @@ def _short_body(size: int, got: int) -> Problem:
 
 
 def body_type(req: falcon.Request) -> str:
-    """``application/json`` or ``application/cbor``, by ``Content-Type``.
+    """Return ``application/json`` or ``application/cbor``, by ``Content-Type``.
 
     Raises:
         Problem: 415 for anything else, also for none at all.
@@ -110,15 +110,15 @@ def answer_type(
     *,
     offered: Sequence[str] = (JSON_TYPE, CBOR_TYPE),
 ) -> str:
-    """The media type to answer in, by ``Accept``.
+    """Return the media type of the answer, by ``Accept``.
 
     Args:
         req: the request.
-        preferred: of those that are as welcome as each other.
-        offered: all that there are; the first one of the most welcome is taken.
+        preferred: taken if no other type has a higher weight.
+        offered: all types of the route; among equal weights, the first one is taken.
 
     Raises:
-        Problem: 406 where none is accepted.
+        Problem: 406 if the client accepts none.
     """
     accept = req.env.get("HTTP_ACCEPT")
     if not accept or accept == "*/*":
@@ -135,14 +135,14 @@ def answer_type(
 
 
 def encode(answer: Mapping[str, object], media_type: str) -> bytes:
-    """The body of an answer."""
+    """Encode the body of an answer."""
     if media_type == CBOR_TYPE:
         return cbor2.dumps(answer)
     return _JSON_ENCODER.encode(answer)
 
 
 def _accepted(accept: str) -> dict[str, float]:
-    """Return the media ranges of ``Accept`` and how welcome each is, in linear time.
+    """Return the media ranges of ``Accept`` and the weight of each, in linear time.
 
     Parameters other than ``q`` make no difference here. Elements that are empty or have an invalid
     weight are ignored.
@@ -158,7 +158,7 @@ def _accepted(accept: str) -> dict[str, float]:
 
 
 def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
-    """Return how welcome a media type is; the most specific range decides."""
+    """Return the weight of a media type; the most specific range decides."""
     for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         if media_range in ranges:
             return ranges[media_range]

@@ -18,21 +18,22 @@ _START_AGAIN: Final = "list again from the first page, without 'cursor'"
 class Cursors:
     """Encodes and decodes the cursors of one store.
 
-    They contain a digest of the store's id: a revision of another store, or of a backup that got a
-    new id, may exist here as well, and the pages would be of two different snapshots.
+    They contain a digest of the store's id. Without it, a cursor of another store, or of a store
+    before its backup was restored under a new id, could name a revision that exists here, and the
+    pages would be of two different snapshots.
     """
 
     def __init__(self, store_id: str) -> None:
         self._digest = store_digest(store_id)
 
     def encode(self, *moments: Moment, resume: str) -> str:
-        """Return the cursor for the page after ``resume``, of the same moments."""
+        """Return the cursor of the next page, which begins after ``resume`` in these moments."""
         times = itertools.chain.from_iterable(moments)
         parts = json.dumps([*times, resume, self._digest], separators=(",", ":"))
         return base64.urlsafe_b64encode(parts.encode()).decode().rstrip("=")
 
     def decode(self, cursor: str, count: int) -> tuple[list[Moment], str]:
-        """Return the moments, ``count`` of them, and the place that ``encode`` took.
+        """Return the ``count`` moments and the ``resume`` that ``encode`` was given.
 
         Raises:
             Problem: 400 ``bad-query``.

@@ -23,7 +23,7 @@ NESTING_MAX: Final = 16
 
 _QUOTED_MAX: Final = 120
 _BEGINNING: Final = 64 * 1024
-"""How much of a body with too many items is searched for deep nesting."""
+"""How many bytes of a body with too many items are searched for deep nesting."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _JSON_DEEP: Final = re.compile(rb"(?:[\[{][^\[\]{}]*+){%d}" % (NESTING_MAX + 1))
@@ -61,9 +61,9 @@ class BodyDecoder(Generic[Request]):
             raise Problem(400, "bad-body", detail) from ex
 
     def _from_json(self, body: bytes) -> Request:
-        """Decode in one step if the body is right; otherwise again, strictly, to say what is wrong.
+        """Decode in one step if the body is valid; otherwise again, strictly, to find the error.
 
-        msgspec keeps the last of two members of one name. Then the body has more strings than the
+        If a member comes twice, msgspec keeps the last one. The body then has more strings than the
         request that was decoded from it, since the name of each member is a string.
         """
         strings = _count_json_strings(body)
@@ -123,8 +123,9 @@ def _count_json_strings(body: bytes) -> int:
 def _count_json_values(body: bytes, enough: int) -> int:
     """Return a number that is not below the count of values, or not above ``enough``.
 
-    Every value but the first follows a comma or an opening bracket. Those within strings are
-    left out only where they make a difference. ``body`` has at most ``enough`` strings.
+    Every value but the first follows a comma or an opening bracket. Commas and brackets within
+    strings are left out only if the count is above ``enough`` with them. ``body`` has at most
+    ``enough`` strings.
     """
     count = 1 + sum(map(body.count, (b",", b"[", b"{")))
     if count > enough:
@@ -147,14 +148,14 @@ def _decode_json(body: bytes) -> object:
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = {_printable(name): item for name, item in pairs}
     if len(members) < len(pairs):
-        raise ValueError("a member stands there twice in one object")
+        raise ValueError("an object has the same member twice")
     if isinstance(kind := members.get("op"), str):
         members["op"] = _printable(kind)
     return members
 
 
 def _printable(name: str) -> str:
-    """A name as an error can quote it: shortened, half of a surrogate pair as its escape."""
+    """Shorten a name for an error, and escape half of a surrogate pair."""
     return _short(name).encode(errors="backslashreplace").decode()
 
 
@@ -186,9 +187,9 @@ def _children(item: object) -> Iterable[object]:
 
 
 def _item_sizes() -> list[int]:
-    """Return the size of an item by its first byte; 0 where the bytes after it tell the size.
+    """Return the size of an item by its first byte; 0 if the bytes after it give the size.
 
-    Arrays, maps and tags count as their heads alone: what is within follows as further items.
+    An array, map or tag counts as its head alone: its content follows as further items.
     """
     sizes = []
     for first in range(256):
@@ -205,7 +206,7 @@ _CBOR_SIZES: Final = _item_sizes()
 
 
 def _count_cbor_items(body: bytes, enough: int) -> tuple[int, int]:
-    """Count items up to ``enough`` and one more; return also where the last of them ends.
+    """Count at most ``enough + 1`` items; return the count and the offset after the last one.
 
     Counting stops at a malformed item, as the decoder does.
     """
@@ -236,7 +237,7 @@ def _decode_cbor(body: bytes) -> object:
     )
     item: object = decoder.decode()
     if stream.tell() != len(body):
-        raise ValueError("more bytes stand after the item")
+        raise ValueError("there are more bytes after the item")
     return item
 
 
@@ -245,9 +246,9 @@ def _refuse_tag(*_: object) -> NoReturn:
 
 
 class _NoTags(dict[int, Callable[..., NoReturn]]):
-    """For every tag the one decoder that refuses it.
+    """Maps every tag to a decoder that refuses it.
 
-    Left alone, cbor2 makes dates of some tags and compiles regular expressions of others.
+    By default, cbor2 makes dates of some tags and compiles regular expressions from others.
     """
 
     def get(self, _tag: int, _default: object = None) -> Callable[..., NoReturn]:

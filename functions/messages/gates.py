@@ -11,7 +11,7 @@ from rundlet_server.functions.waits import Waits
 
 
 class Gates(NamedTuple):
-    """What bounds the decoding of bodies, large answers and exports, and how requests wait."""
+    """The bounds on decoding, large answers and exports, and how requests wait."""
 
     turns: DecodingTurns
     sending: SendingGate

@@ -1,4 +1,4 @@
-"""Times in requests, and where a read looks: at a revision, at a time, or at the head."""
+"""The moment that a request reads: a revision, a time, or the head."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def time_us_of(text: str) -> int | None:
 
 
 def asked_at(query: Query, moment_at: MomentAt) -> At | None:
-    """Return where a read looks by its options ``rev`` and ``at``; ``None``: at the head.
+    """Return the moment that the options ``rev`` and ``at`` name; ``None`` for the head.
 
     Raises:
         Problem: 400 ``bad-query``.
@@ -57,7 +57,7 @@ def asked_at(query: Query, moment_at: MomentAt) -> At | None:
 
 
 def at_of(name: str, text: str, moment_at: MomentAt) -> At:
-    """Return the place that an option names as a revision or as a time.
+    """Return the moment that an option names as a revision or as a time.
 
     Raises:
         Problem: 400 ``bad-query``.

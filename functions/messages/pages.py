@@ -1,4 +1,4 @@
-"""Requests that a web page may send without asking."""
+"""Requests that browsers send for any web page without a preflight."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rundlet_server.functions.problems import Problem
 def refuse_foreign_page(req: falcon.Request, act: str) -> None:
     """Refuse a POST without a body that comes from a page and has no token.
 
-    Every other change has a body or a method that browsers ask about first; such a request could be
-    sent by any page. ``act`` says what it asks for. The server's own pages, which are the dashboard
-    alone, may send it: a page of another origin cannot choose what ``Origin`` says.
+    Any page could send such a request, because browsers send no preflight for it. Every other
+    change has a content type or a method that needs one. The dashboard, which is a page of the
+    server itself, may send it: a page of another origin cannot choose its ``Origin``. ``act`` names
+    the requested act in the error.
 
     Raises:
         Problem: 403 ``foreign-page``.
@@ -26,6 +27,6 @@ def refuse_foreign_page(req: falcon.Request, act: str) -> None:
 
 
 def _is_own(req: falcon.Request, origin: str) -> bool:
-    """Return whether a page came from this server, as the browser names both."""
+    """Return whether ``Origin`` and ``Host`` name the same server."""
     host = req.env.get("HTTP_HOST")
     return bool(host) and origin in (f"http://{host}", f"https://{host}")

@@ -1,8 +1,8 @@
-"""Places for answers that go on while clients read them, such as exports; requests wait in turn.
+"""Places bound the answers that are made while clients read them, such as exports.
 
-With a thread for each request, one that waits for a place cannot answer others meanwhile. So some
-may wait for long, some more for a moment, in which a burst of quick answers ends, and no more than
-that.
+If each request has a thread, a request that waits for a place keeps its thread from other requests.
+So half as many requests as places may wait for seconds, as many as places for a moment, in which a
+burst of quick answers ends, and further requests are refused. They get places in turn.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.forks import listen_for_forks
 
 PATIENCE_S: Final = 3.0
-"""How long a request waits for a place: less than clients wait."""
+"""How long a request waits for a place: shorter than the timeouts of clients."""
 MOMENT_S: Final = 0.05
-"""How long it waits if enough others wait for long."""
+"""How long it waits if enough others already wait for ``PATIENCE_S``."""
 _LOOK_EVERY_S: Final = 0.005
 
 
 class Places:
-    """So many places, which any request may take and any other may release.
+    """A fixed number of places, which any request may take and any other may release.
 
     Attributes:
         most: the number of places.
@@ -32,7 +32,7 @@ class Places:
     def __init__(
         self, most: int, waits: Waits = IN_THREAD, *, patience_s: float = PATIENCE_S
     ) -> None:
-        """Make ``most`` places; some requests wait for one as long as ``patience_s``."""
+        """Make ``most`` places; half as many requests may wait up to ``patience_s`` for one."""
         self.most = most
         self._waits = waits
         self._patience_s = patience_s
@@ -72,7 +72,7 @@ class Places:
             return turn.has_come
 
     def give_back(self) -> None:
-        """Give a place back, to the request that has waited longest."""
+        """Release a place; the request that has waited longest takes it."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().has_come = True

@@ -15,7 +15,7 @@ from rundlet_server.storage.selecting.globs import Glob
 
 REVISION_MAX = 2**63 - 1
 TTL_S_MIN = 0.000_001
-"""The clock of the store counts microseconds."""
+"""One microsecond, the unit of the store's clock."""
 
 _DECIMAL = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _PLAIN_TTL = re.compile(rb"ttl=([0-9]{1,9}(?:\.[0-9]{1,6})?)")
@@ -49,7 +49,7 @@ class Query:
         raise bad_query(f"the option '{name}' is neither true nor false; send one of them")
 
     def words(self, name: str, known: tuple[str, ...]) -> frozenset[str]:
-        """Return the words of a list with commas between them, each one of those known."""
+        """Return the words of a comma-separated list, all of which must be in ``known``."""
         text = self._options.get(name)
         words = frozenset(text.split(",")) if text is not None else frozenset()
         if not words <= set(known):
@@ -72,7 +72,7 @@ class Query:
         return self._whole(name, "a revision", least=0)
 
     def seconds(self, name: str, *, most: float, limit: str) -> float:
-        """Return a time from 0 to ``most``, which is the limit named ``limit``; 0 for none."""
+        """Return a number of seconds up to ``most``, the limit named ``limit``; 0 by default."""
         text = self._options.get(name)
         if text is None:
             return 0
@@ -125,7 +125,7 @@ class Query:
 
 
 def glob_given(query: Query, prefix: str) -> Glob | None:
-    """Return the glob on what follows the prefix, if the query has one."""
+    """Return the glob for the rest of a key after the prefix, if the query has one."""
     text = query.text("match")
     if text is None:
         return None
@@ -136,17 +136,17 @@ def glob_given(query: Query, prefix: str) -> Glob | None:
 
 
 def revision_of(what: str, text: str) -> int:
-    """Return a revision, 0 included; ``what`` says where it stands."""
+    """Return a revision, 0 included; ``what`` names its place in the error."""
     if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
         return int(text)
     raise bad_query(f"{what} must be a revision: a whole number from 0 to 2^63-1")
 
 
 def plain_ttl_s(query: bytes) -> float | None:
-    """Return the time to live in seconds of a query as most clients write it, and nothing else.
+    """Return the time to live, in seconds, of a query that has only ``ttl`` in its plain form.
 
     Returns:
-        ``None`` for any other query, also for one that ``Query`` takes.
+        ``None`` for any other query, even if it is valid for ``Query``.
     """
     match = _PLAIN_TTL.fullmatch(query)
     seconds = float(match[1]) if match else math.nan

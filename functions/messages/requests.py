@@ -1,4 +1,4 @@
-"""What ``/v1/mget`` and ``/v1/txn`` are asked: the types of their bodies.
+"""The types of the request bodies of ``/v1/mget`` and ``/v1/txn``.
 
 Bodies are decoded into these types and validated against them, and the OpenAPI document takes its
 schemas from them. A member that is ``None`` was left out or ``null``, which mean the same. The
@@ -61,7 +61,7 @@ class Wrong(Exception):
     """A part of a request is wrong in a way that its type allows."""
 
     def __init__(self, what: str, name: str | None = None, **members: Member) -> None:
-        """``what`` is a sentence; ``name`` and ``members`` are those of a special problem."""
+        """``what`` is a sentence; ``name`` and ``members`` replace those of the usual problem."""
         super().__init__(what)
         self.name = name
         self.members = members
@@ -78,7 +78,7 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     at: Annotated[Time | None, Meta(description="A time instead of 'rev'.")] = None
 
     def require_within(self, limits: storage.Limits) -> None:
-        """Refuse too many keys, or a key that is longer than any can be.
+        """Refuse too many keys, or a key that is longer than ``KEY_BYTES_LIMIT``.
 
         Raises:
             Problem: 413 or 422.
@@ -99,7 +99,7 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
         return self.rev is not None or self.at is not None
 
     def is_plain(self, limits: storage.Limits) -> bool:
-        """Return whether it asks for newest values, and none of its keys needs a closer look."""
+        """Return whether it asks for newest values, and all keys are short and ASCII."""
         is_short = len(self.keys) <= limits.list_keys_max and _are_short(self.keys, limits)
         return is_short and not self.is_past
 
@@ -266,9 +266,9 @@ def lists_of(txn: storage.Txn) -> dict[str, list[str]]:
 def require_accepted(
     lists: Mapping[str, Sequence[str]], limits: storage.Limits, accepts: Callable[[str], bool]
 ) -> None:
-    """Refuse a key that is longer than is allowed now, unless the store has it from before.
+    """Refuse a key that is longer than the current limit, unless the store already has it.
 
-    Ask this after the token's prefix is checked, as the answer tells what the store has.
+    Call it after the check of the token's prefix, because the answer reveals whether a key exists.
 
     Raises:
         Problem: 422 ``key-too-long``, which names list and index.
@@ -327,12 +327,12 @@ def _problem(usual: str, name: str, index: int, ex: Wrong) -> Problem:
 
 
 def _are_short(keys: Sequence[str], limits: storage.Limits) -> bool:
-    """Return whether all keys are ASCII and within ``limits``, so that none needs a closer look."""
+    """Return whether all keys are ASCII and within ``limits``; then no other check is needed."""
     return max(map(len, keys), default=0) <= limits.key_bytes_max and all(map(str.isascii, keys))
 
 
 def _require_key(key: str, limits: storage.Limits, size_max: int | None = None) -> None:
-    """Refuse a key that has no UTF-8 form, or is too long; ``size_max`` if not by ``limits``."""
+    """Refuse a key that has no UTF-8 form or is too long; ``size_max`` replaces ``limits``."""
     size = len(key) if key.isascii() else len(_encoded("key", key))
     if size > (size_max or limits.key_bytes_max):
         what = f"the key is too long: {over_limit('key_bytes_max', limits.key_bytes_max, size)}"

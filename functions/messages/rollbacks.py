@@ -1,4 +1,4 @@
-"""What ``/v1/diff`` answers, and ``/v1/rollback`` is asked and answers: the types of their bodies.
+"""The types of the bodies of ``/v1/diff`` and ``/v1/rollback``, of requests and answers.
 
 As in ``answers``, these types are shown in the OpenAPI document.
 """
@@ -71,10 +71,10 @@ class RollbackRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     keys: Annotated[
         list[Key] | None, Meta(description="These keys, instead of those with a prefix.")
     ] = None
-    dry_run: Annotated[bool | None, Meta(description="Only tell what would be done.")] = None
+    dry_run: Annotated[bool | None, Meta(description="Only report what would be done.")] = None
 
     def scope(self, limits: Limits) -> Scope:
-        """Return which keys are meant.
+        """Return the keys to roll back.
 
         Raises:
             Problem: 422 ``bad-members``, 413 ``too-large``.
@@ -111,7 +111,7 @@ class RollbackAnswer(TypedDict):
     unchanged: Annotated[int, Meta(description="Keys that were left alone.")]
     changes: NotRequired[
         Annotated[
-            list[DifferenceInfo], Meta(description="Of a dry run, from the head to what would be.")
+            list[DifferenceInfo], Meta(description="Of a dry run, from the head to the result.")
         ]
     ]
 
@@ -122,7 +122,7 @@ def encode_diff(
     next_url: str | None,
     media_type: str,
 ) -> bytes:
-    """The body of a page of differences."""
+    """Encode a page of differences."""
     answer: DiffPage = {
         "from": revisions[0],
         "to": revisions[1],
@@ -134,7 +134,7 @@ def encode_diff(
 
 
 def encode_rollback(done: RolledBack, media_type: str, *, dry_run: bool) -> bytes:
-    """The body that says what a rollback did."""
+    """Encode the result of a rollback."""
     answer: RollbackAnswer = {
         "revision": done.revision,
         "restored": done.restored,

@@ -1,9 +1,9 @@
-"""How large answers are sent: in pieces, and within bounds that hold for all connections together.
+"""Send large answers in pieces, within a bound on memory that all connections share.
 
 A client may read its answer as slowly as it likes. A large value is read from the store piece by
-piece as the client takes it, so it takes memory for a piece. Every other large answer is in memory
-until it is read, so their bytes are bounded. A server closes the answer when the client has read it
-or has disconnected.
+piece while the client reads it, so only a piece is in memory. Every other large answer is in memory
+until the client has read it, so the bytes of all of them are bounded. The server closes an answer
+when the client has read it or has disconnected.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from rundlet_server.storage.large_values import ValuePieces
 
 _STEP_BYTES: Final = 128 * 1024
 LARGE_ANSWER_BYTES: Final = 1024 * 1024
-"""An answer made of many values is large above this. With a lower bound, a few slow readers would
-keep all others from answers of a common size."""
+"""An answer made of many values is large if it has more bytes. With a lower bound, a few slow
+readers would keep all other clients from answers of a common size."""
 _COPIES: Final = 2
-"""While an answer is encoded, its values are in memory beside it."""
+"""While an answer is encoded, both its values and the encoded answer are in memory."""
 _QUEUED_BYTES: Final = 6 * _STEP_BYTES
-"""What of a large value is in memory at most while a slow client reads it."""
+"""Maximum bytes of a large value in memory while a slow client reads it."""
 _MOMENT_S: Final = 0.05
 """How long an answer waits for others to be read."""
 _LOOK_EVERY_S: Final = 0.005
 
 SENT_BYTES: Final = "rundlet.sent_bytes"
-"""Where the environment of a request keeps the size of an answer that is sent in pieces."""
+"""The environ variable with the size of an answer that is sent in pieces."""
 
 ReadPiece = Callable[[int, int], bytes]
-"""Returns at least one and up to so many bytes (second) from a place on (first)."""
+"""Takes an offset and a maximum size; returns at least one byte and at most that many."""
 
 
 class SendingGate:
-    """Bounds what the large answers of this process take until clients have read them.
+    """Bounds the memory of this process for large answers that clients have not read yet.
 
-    Of a large value a few pieces count. A value of up to ``LARGE_VALUE_BYTES`` does not count, nor
-    does another answer of up to ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
+    A large value counts as a few pieces. A value of up to ``LARGE_VALUE_BYTES`` does not count, nor
+    does another answer of up to ``LARGE_ANSWER_BYTES``. The only answer is never
+    refused.
 
     Attributes:
         waits: how requests wait.
@@ -60,11 +61,11 @@ class SendingGate:
         listen_for_forks(self)
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()  # an answer may be collected, and close, while it is held
+        self._lock = threading.RLock()  # the thread that holds it may collect an answer
         self._held_bytes = 0
 
     def after_fork(self) -> None:
-        """Forget in a forked child what its parent sends."""
+        """Forget the parent's answers in a forked child."""
         self._begin()
 
     @property
@@ -74,7 +75,7 @@ class SendingGate:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Hold]:
-        """Make an answer within the block; what it holds is released unless it is being sent."""
+        """Make an answer within the block; then release its memory unless it is being sent."""
         hold = Hold(self)
         try:
             yield hold
@@ -97,7 +98,7 @@ class SendingGate:
             self.waits.sleep(_LOOK_EVERY_S)
 
     def _moved(self, before: int, after: int) -> int | None:
-        """Do as ``move``; if that does not fit, return how much the other answers hold."""
+        """Do as ``move`` if the bytes fit; otherwise return how many the other answers hold."""
         with self._lock:
             others = self._held_bytes - before
             if after <= before or others == 0 or others + after <= self._bytes_max:
@@ -107,10 +108,10 @@ class SendingGate:
 
 
 class Hold:
-    """What one answer holds of a gate.
+    """The memory that one answer holds of a gate.
 
     Attributes:
-        is_sending: it is held until the answer is closed.
+        is_sending: the answer is being sent, and holds the memory until it is closed.
     """
 
     def __init__(self, gate: SendingGate) -> None:
@@ -120,7 +121,7 @@ class Hold:
         self.is_sending = False
 
     def admit(self, size: int) -> None:
-        """Hold room for an answer of this size while it is made; a store calls it before it reads.
+        """Hold memory for an answer of this size; a store calls it before it reads the values.
 
         Raises:
             Problem: 503 ``too-many-answers``.
@@ -148,7 +149,7 @@ class Hold:
         """Answer with ``size`` bytes of a large value.
 
         Raises:
-            Damaged: the value is not what was written.
+            Damaged: the checksum of the value does not match.
             Problem: 503 ``too-many-answers``.
         """
         waits = self._gate.waits
@@ -161,7 +162,7 @@ class Hold:
         self._send(req, resp, read, size)
 
     def release(self) -> None:
-        """Release everything; a second call does no harm."""
+        """Release the memory; a second call does nothing."""
         with self._lock:
             size, self._size = self._size, 0
         if size:
@@ -200,7 +201,7 @@ class LargeBody:
         wanted = left if size < 0 else min(left, size)
         if wanted == 0:
             return b""
-        # waitress reads again what a socket did not take: keep the piece at hand.
+        # waitress reads bytes again that a socket did not take: keep the piece.
         skipped = self._position - self._piece_start
         if not 0 <= skipped < len(self._piece):
             self._piece = self._read(self._position, min(left, _STEP_BYTES))
@@ -224,7 +225,7 @@ class LargeBody:
         return True
 
     def close(self) -> None:
-        """Release what the answer holds; a second call does no harm."""
+        """Release the memory of the answer; a second call does nothing."""
         self._piece = b""
         self._read = _nothing
         self._on_close()

@@ -1,9 +1,10 @@
-"""Answers whose size is not known before: sent as they are made.
+"""Answers of unknown size, sent while they are made.
 
-A client may read as slowly as it likes, so only so many are sent at a time (see ``places``), and
-only a piece of each is in memory. What breaks off must not look whole: with HTTP/1.1 the last chunk
-is missing then. HTTP/1.0 has no chunks, so it is refused. Some servers end every answer as if it
-were whole; so what is sent ends with bytes that belong to no row, and gzip has no end.
+A client may read as slowly as it likes, so the number of such answers is bounded (see ``places``),
+and only a piece of each is in memory. An answer that breaks off must not look complete: with
+HTTP/1.1 its last chunk is missing. HTTP/1.0 has no chunks, so it is refused. Some servers end every
+answer as if it were complete; there, a broken answer ends with bytes that belong to no row, and
+gzip without its trailer.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Stream:
         Args:
             pieces: as they are made.
             broken_end: sent before an exception of ``pieces`` is raised again.
-            on_close: closed when the client has read all or has disconnected.
+            on_close: closed when the client has read the whole answer or has disconnected.
             waits: how requests wait.
         """
         self._pieces = pieces
@@ -64,7 +65,7 @@ class Stream:
         return next(self._pieces, None)
 
     def close(self) -> None:
-        """Release what the answer holds; a second call does no harm."""
+        """Release the place and files of the answer; a second call does nothing."""
         self._on_close.close()
 
 
@@ -79,9 +80,9 @@ def send_stream(
     Args:
         req: the request.
         resp: its answer.
-        gates: with the places for such answers.
-        make: returns the pieces and what ends them if they break off; what it enters is left when
-            the answer has ended.
+        gates: the bounds of the process, with the places for such answers.
+        make: returns the pieces, and the bytes to send after them if they break off. The contexts
+            that it enters on the stack are closed when the answer ends.
 
     Raises:
         Problem: 505 for HTTP/1.0; 503 ``too-many-answers``.

@@ -1,10 +1,10 @@
 """The raw request target: its path, and the key in it.
 
 Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
-``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
-and keys are taken from the target as the client sent it, if the server hands it on: those of
-``rundlet serve`` and uWSGI do as ``REQUEST_URI``, gunicorn as ``RAW_URI``. With ``PATH_INFO`` alone
-a malformed ``%`` cannot be told from an ordinary character, nor ``/v1%2Fkv`` from an ordinary path.
+``%2F`` becomes ``/``, and broken UTF-8 becomes U+FFFD, so that two keys become one. So routes and
+keys are read from the target as the client sent it, if the server provides it: the servers of
+``rundlet serve`` and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. With ``PATH_INFO`` alone, a
+malformed ``%`` looks like an ordinary character, and ``/v1%2Fkv`` like an ordinary path.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def raw_path(environ: Mapping[str, str]) -> str:
     """Return the path of the request target, percent-encoded as needed, ASCII only."""
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if not target or not target.isascii():
-        # No raw target, or one with raw bytes above 127, which each server spells in a way of
-        # its own. PATH_INFO is the same everywhere: the decoded bytes, read as latin-1.
+        # There is no raw target, or it has raw bytes above 127, which each server spells in its
+        # own way. PATH_INFO is the same everywhere: the decoded bytes, read as latin-1.
         path = environ["PATH_INFO"]
         is_plain = path.isascii() and "%" not in path
         return path if is_plain else quote(path.encode("latin-1"))
@@ -46,7 +46,7 @@ def key_from_path(encoded: str, key_bytes_max: int) -> str:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
     """
     if "%" not in encoded and 0 < len(encoded) <= key_bytes_max:
-        key = encoded  # ASCII, a byte each character: nothing to decode
+        key = encoded  # ASCII, so one byte a character: nothing to decode
     else:
         key = _decode_utf8(decode_percent(encoded), key_bytes_max)
     if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
@@ -111,4 +111,4 @@ def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
 
 
 VALUE_ROUTES: Final = ((KV, key_from_path), (KV64, key_from_base64url))
-"""The routes of single values, each with what decodes the key in the rest of its path."""
+"""The routes of single values, each with the decoder of the key in its path."""

@@ -1,4 +1,4 @@
-"""What the routes of history are asked and answer: the types of their bodies.
+"""The types of the bodies of the history routes, of requests and answers.
 
 As in ``answers``, these types are shown in the OpenAPI document.
 """
@@ -75,7 +75,7 @@ class ErasedAnswer(TypedDict):
 
 
 def encode_erased(erased: storage.Erased, media_type: str) -> bytes:
-    """The body that says what an erasure did."""
+    """Encode the result of an erasure."""
     answer: ErasedAnswer = {
         "revision": erased.revision,
         "erased": erased.versions,
@@ -87,7 +87,7 @@ def encode_erased(erased: storage.Erased, media_type: str) -> bytes:
 def encode_history(
     key: str, history: storage.History, next_url: str | None, media_type: str
 ) -> bytes:
-    """The body of a page of a key's history."""
+    """Encode a page of a key's history."""
     answer: HistoryPage = {
         "key": key,
         "revision": history.revision,
@@ -100,7 +100,7 @@ def encode_history(
 
 
 def encode_retention(retention: storage.Retention, media_type: str) -> bytes:
-    """The body that says which history is kept."""
+    """Encode the retention of a store."""
     members = {"keep_versions": retention.keep_versions, "keep_for_s": retention.keep_for_s}
     return encode(members, media_type)
 

@@ -1,4 +1,4 @@
-"""Bodies on their way in: counted, decoded in turn, and dropped if they are unwanted."""
+"""Count the received bytes of bodies, decode large ones in turn, and discard unread ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rundlet_server.storage.forks import listen_for_forks
 _LARGE_BYTES: Final = 1024 * 1024
 
 RECEIVED_BYTES: Final = "rundlet.received_bytes"
-"""Where the environment of a request keeps how much of its body was read. ``Content-Length`` is
+"""The environ variable with the number of bytes read of a request's body. ``Content-Length`` is
 only a claim, and a chunked body has none."""
 
 DISCARD_BYTES_MAX: Final = 128 * 1024 * 1024
@@ -24,8 +24,8 @@ _DISCARD_STEP_BYTES: Final = 256 * 1024
 class DecodingTurns:
     """Lets the large bodies of this process be decoded one at a time.
 
-    Python's decoders let no other thread run, 60 MB for some 0.1 s: many at once would make all
-    others wait for many such turns, and take many times its size in memory.
+    A decoder holds Python's global lock: some 0.1 s for 60 MB. Many at once would make all other
+    threads wait for many such turns, and would need memory for all these bodies.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class DecodingTurns:
         self._decoding = threading.Lock()
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child, which has no thread that decodes."""
+        """Release the lock in a forked child, which has no thread that decodes."""
         self._begin()
 
     @contextlib.contextmanager
     def decoding(self, size: int) -> Iterator[None]:
-        """Decode a body of ``size`` bytes within the block, which does nothing that waits."""
+        """Decode a body of ``size`` bytes within the block, which must not wait for anything."""
         if size < _LARGE_BYTES:
             yield
             return
@@ -50,12 +50,12 @@ class DecodingTurns:
 
 
 def discard_body(req: falcon.Request) -> None:
-    """Read and drop what a client is still sending, so that it reads the answer.
+    """Read and discard the rest of a body, so that the client reads the answer.
 
-    Some servers close a connection whose request was not read to its end, and a client that is
-    still sending then sees a broken pipe instead of the answer. Nothing is read from a server that
-    does not mark the end of the input, as such a read could wait for ever, nor from a client that
-    waits for "100 Continue", as it has sent nothing yet.
+    Some servers close a connection if the request was not read to its end; a client that is still
+    sending then gets a broken pipe instead of the answer. If the server does not mark the end of
+    the input, a read could block for ever, so nothing is read. Nor is anything read if the client
+    waits for "100 Continue", since it has sent no body yet.
     """
     environ = req.env
     size = environ.get("CONTENT_LENGTH", "0")
@@ -72,7 +72,7 @@ def discard_body(req: falcon.Request) -> None:
 
 
 def note_received(environ: dict[str, object], size: int) -> None:
-    """Count a part of a body that was read."""
+    """Add the size of a part of a body to the bytes read."""
     before = environ.get(RECEIVED_BYTES, 0)
     assert isinstance(before, int)
     environ[RECEIVED_BYTES] = before + size

@@ -15,7 +15,7 @@ from rundlet_server.storage.interface import Condition, Entry
 from rundlet_server.storage.large_values import LargeValue
 
 Found = Entry | LargeValue
-"""What validators and dates are taken from."""
+"""The value from which validators and dates are taken."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPAQUE = r"[\x21\x23-\x7e\x80-\xff]*"
@@ -101,10 +101,10 @@ class EntityTags:
         return conditions
 
     def range_applies(self, req: falcon.Request, entry: Found) -> bool:
-        """Return whether ``Range`` counts by ``If-Range``, or because there is none.
+        """Return whether to apply ``Range``: there is no ``If-Range``, or it names the entry.
 
-        It never counts by a date: a date in whole seconds is no strong validator, as a value may
-        be written twice within one second.
+        A date in ``If-Range`` never matches: it has whole seconds, so it is no strong validator, as
+        a value may be written twice within one second.
         """
         listed = req.env.get("HTTP_IF_RANGE")
         return listed is None or listed == self.tag(entry.revision)
@@ -132,24 +132,24 @@ class EntityTags:
 
 
 def store_digest(store_id: str) -> str:
-    """Return what tags and cursors contain of a store's id.
+    """Return the digest of a store's id that tags and cursors contain.
 
-    A digest, since a store id is any text, and a tag may not hold just any.
+    A store id may be any text, but a tag may not contain every character.
     """
     return blake2b(store_id.encode(), digest_size=6).hexdigest()
 
 
 def is_among(listed: str, tag: str) -> bool:
-    """Return whether ``If-None-Match`` names a tag, which is in its quotes, or any tag."""
+    """Return whether ``If-None-Match`` names ``tag``, given with its quotes, or is ``*``."""
     tags = _entity_tags(listed) or []
     return listed.strip() == "*" or any(f'"{opaque}"' == tag for _, opaque in tags)
 
 
 def tag_condition_fails(req: falcon.Request, opaque: str) -> int | None:
-    """Decide ``If-Match`` and ``If-None-Match`` on something whose strong tag is ``opaque``.
+    """Decide ``If-Match`` and ``If-None-Match`` on an answer with the strong tag ``opaque``.
 
     Returns:
-        412 or 304; ``None`` if it is the answer.
+        412 or 304; ``None`` if the conditions hold.
     """
     if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
         tags = _entity_tags(listed) or []
@@ -163,10 +163,10 @@ def tag_condition_fails(req: falcon.Request, opaque: str) -> int | None:
 
 
 def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition | None:
-    """Decide ``If-Unmodified-Since`` of a write on the entry that is there now.
+    """Decide ``If-Unmodified-Since`` of a write on the key's current entry.
 
-    The condition that is returned makes the commit fail if the entry changes meanwhile. Nothing is
-    decided if there is no entry.
+    The returned condition makes the commit fail if the entry changes meanwhile. If there is no
+    entry, the header does not count.
 
     Raises:
         Problem: 412 ``precondition-failed``.
@@ -179,7 +179,7 @@ def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition 
 
 
 def has_unmodified_since(req: falcon.Request) -> bool:
-    """Return whether ``If-Unmodified-Since`` counts: it is a date, and without ``If-Match``."""
+    """Return whether ``If-Unmodified-Since`` counts: it is a date, and there is no ``If-Match``."""
     environ = req.env
     return (
         "HTTP_IF_MATCH" not in environ
@@ -204,11 +204,11 @@ def precondition_failed(environ: Mapping[str, object], revision: int) -> Problem
 
 
 def modified_s(entry: Found) -> int:
-    """Return when an entry was written, in whole seconds since the epoch."""
+    """Return the time of an entry's write, in whole seconds since the epoch."""
     return entry.time_us // 1_000_000
 
 
-@lru_cache(maxsize=1024)  # values read again and again, and many written in the same second
+@lru_cache(maxsize=1024)  # for repeated reads of one value, and values written in one second
 def http_date(seconds: int) -> str:
     """Return a time as ``Last-Modified`` has it."""
     return falcon.dt_to_http(_EPOCH + timedelta(seconds=seconds))
@@ -220,7 +220,7 @@ def _is_modified_since(header: str | None, entry: Found) -> bool:
 
 
 def _date(header: str | None) -> float | None:
-    """Return the seconds since the epoch; ``None`` if there is no valid date to go by."""
+    """Return the seconds since the epoch; ``None`` if the header is missing or no date."""
     if header is None:
         return None
     try:

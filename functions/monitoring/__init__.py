@@ -1,4 +1,4 @@
-"""What operators see.
+"""Metrics, logs, the audit trail and readiness, for operators.
 
 ``counting`` counts the operations on a store; ``measures`` times requests; ``prometheus`` formats
 metrics; ``processes`` reads the memory and descriptors of the server's processes; ``logs`` writes

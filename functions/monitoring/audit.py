@@ -1,12 +1,13 @@
 """The audit trail: one JSON object a line for what was changed, administered or refused.
 
 ``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
-name of the token, ``token`` its id; of a transaction or a rollback ``keys``: all that it names; of
-a request that made one commit its ``revision``, as the history of a key has it. A deletion of keys
-with a prefix has the keys of its transaction, and the prefix instead if it did none or several. The
-trail is kept while tokens are in force. It never holds values, secrets or query strings; it holds
-keys. The table of routes says what is audited; reads are not, for they would be nearly all of the
-trail, unless they were refused.
+name of the token, ``token`` its id. A transaction or rollback adds ``keys``, all keys that it
+names. A request that made one commit adds its ``revision``, as in the history of a key. A deletion
+by prefix adds the keys of its transaction, or the prefix if it made none or several.
+
+The trail is written while authentication is on. It holds keys, but never values, secrets or query
+strings. The table of routes says which requests are audited. A read is recorded only if it was
+refused, because reads would be nearly all of the trail.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ class AuditTrail:
             resp.set_header("Request-Id", request_id)
 
     def record(self, environ: dict[str, Any], status: int) -> str | None:
-        """Record a request whose answer is decided, if it belongs into the trail.
+        """Record a request whose answer is decided, if the route is audited.
 
         Args:
-            environ: says who makes the request, ``REMOTE_ADDR`` from where, and the path.
+            environ: of the request, with its caller, ``REMOTE_ADDR`` and the path.
             status: of the answer.
 
         Returns:
-            The id that the answer is to have; ``None`` if the request is not recorded.
+            The request id to send in the answer; ``None`` if the request is not recorded.
         """
         caller = caller_of(environ)
         if caller is None:

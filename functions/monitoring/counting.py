@@ -30,15 +30,15 @@ from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 
 _FEW_KEYS: Final = 256
 _FEW_BYTES: Final = 128 * 1024
-"""So many values are read, and encoded for an answer, in less than a millisecond."""
+"""Reading and encoding so many values takes less than a millisecond."""
 
 REPLAYS: Final = "replays"
-"""Counts the writes that were answered as the first time, because they were done before."""
+"""Counts repeated writes that got the answer of the first one and wrote nothing."""
 
 
 @runtime_checkable
 class _PeeksCached(Protocol):
-    """A store that knows whether it would have to wait for a disk."""
+    """A store that can refuse a read that would wait for a disk."""
 
     def peek_cached(self, key: str) -> Entry | LargeValue | None:
         """Do as ``Store.peek`` does; raise ``BlockingIOError`` instead of waiting."""
@@ -46,30 +46,30 @@ class _PeeksCached(Protocol):
 
 @runtime_checkable
 class _GetsManyCached(Protocol):
-    """The same of many keys."""
+    """A store that can refuse a read of many keys that would wait for a disk."""
 
     def get_many_cached(self, keys: Sequence[str], bytes_max: int) -> Snapshot:
         """Do as ``Store.get_many`` does; raise ``BlockingIOError`` instead of waiting.
 
-        It does so, too, if the values have more than ``bytes_max`` bytes together.
+        Raise it, too, if the values have more than ``bytes_max`` bytes together.
         """
 
 
 class CountedStore:
     """A ``Store`` whose reads and writes are counted; read-only on demand.
 
-    One read key is one ``get``; a put, add, touch or restore one ``set``; a delete one
-    ``delete``. They count once carried out, also when there was nothing to read or delete;
-    what was refused does not count. What the other methods do is not counted.
+    Each key that is read counts as a ``get``; each put, add, touch or restore as a ``set``; each
+    delete as a ``delete``. An operation counts when it is done, even if there was nothing to read
+    or delete; a refused one does not. The other methods count nothing.
 
     Attributes:
-        info: of the store, as this server serves it.
-        store: the same without counting.
-        counters: where the counts go.
-        idempotency_s: how long the outcomes of requests with an idempotency key are remembered.
+        info: of the store; ``read_only`` is true if the server or the store is read-only.
+        store: the store without counting.
+        counters: hold the counts.
+        idempotency_s: how long the store remembers requests with an idempotency key, in seconds.
         waits: how requests wait for commits, and for slow reads.
-        peek_now: does as ``Store.peek`` does for the newest value. Where requests share a thread
-            it raises ``BlockingIOError`` if the value may have to be waited for.
+        peek_now: does as ``Store.peek`` does for the newest value. If requests share a thread, it
+            raises ``BlockingIOError`` instead of waiting for a disk.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class CountedStore:
         return found
 
     def peek_uncounted(self, key: str, at: At | None = None) -> Entry | LargeValue | None:
-        """Do as ``peek`` does, and let others go on while a disk is slow."""
+        """Do as ``peek`` does without counting; other requests go on while a disk is slow."""
         if at is None:
             with contextlib.suppress(BlockingIOError):
                 return self.peek_now(key)
@@ -155,7 +155,7 @@ class CountedStore:
         return self.store.moment(time_us)
 
     def accepts_key(self, key: str) -> bool:
-        """Return whether a key, of any length, may be read and deleted; this does not count."""
+        """Return whether a key of any length may be read and deleted; this counts nothing."""
         try:
             self.store.peek(key)
         except LimitExceeded:
@@ -175,9 +175,11 @@ class CountedStore:
         return snapshot
 
     def get_many_now(self, keys: Sequence[str]) -> Snapshot | None:
-        """Return the newest values of few keys for a request that shares its thread.
+        """Return the newest values of a few keys for a request that shares its thread.
 
-        ``None`` if that could take long, or if the request has a thread: then ``get_many`` does it.
+        Returns:
+            ``None`` if the read could take long, or if the request has a thread of its own; the
+            caller then uses ``get_many``.
         """
         if self._get_many_now is None or len(keys) > _FEW_KEYS:
             return None
@@ -192,7 +194,7 @@ class CountedStore:
         """See ``Store.commit``.
 
         Raises:
-            ReadOnly: also where only this server takes no writes.
+            ReadOnly: the server or the store is read-only.
         """
         self.require_writable()
         if restores(txn):
@@ -243,7 +245,7 @@ class CountedStore:
             raise ReadOnly("this server takes no writes")
 
     def require(self, feature: Feature) -> None:
-        """Refuse what the backend cannot do.
+        """Refuse a request for a feature that the backend lacks.
 
         Raises:
             NotSupported: it lacks the feature.
@@ -251,7 +253,7 @@ class CountedStore:
         require_feature(self.info, feature)
 
     def head_revision(self) -> int:
-        """The revision of the last commit."""
+        """Return the revision of the last commit."""
         return self.store.get_many(()).revision
 
     def _count_ops(self, ops: Sequence[Op]) -> None:

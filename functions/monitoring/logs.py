@@ -82,17 +82,17 @@ class RequestLog:
 
 
 class LineFile:
-    """Appends lines to a file; call it with one. Any thread may.
+    """Appends each line that it is called with to a file. Any thread may call it.
 
-    Several processes may share the file. It may be renamed at any time: the next line then creates
-    a new one. A line that cannot be written to it goes to stderr, because a request must not fail.
+    Several processes may share the file. If log rotation renames it, the next line creates a new
+    file. A line that cannot be written to it goes to stderr, because a request must not fail.
     """
 
     def __init__(self, path: Path, on_failure: Callable[[], None] = lambda: None) -> None:
         """Open the file.
 
         Args:
-            path: of it.
+            path: of the file.
             on_failure: called for each line that goes to stderr instead.
 
         Raises:
@@ -149,10 +149,10 @@ def open_log(path: Path) -> int:
 def _follow(path: Path, descriptor: int) -> None:
     """Make the descriptor refer to the file that has the name now: log rotation renames files.
 
-    If the name leads nowhere, a file that was renamed is better than none.
+    If no file can be opened under the name, the descriptor keeps the renamed file.
 
     Raises:
-        OSError: it leads nowhere, and the file was removed.
+        OSError: no file can be opened under the name, and the old file was removed.
     """
     status = os.fstat(descriptor)
     try:
@@ -186,21 +186,21 @@ def stderr_writer() -> LineWriter:
 
 
 def _members(failure: Failure) -> dict[str, object]:
-    """Return what a line says of a failure."""
+    """Return the members of a failure."""
     is_expected = failure.problem.name != _UNEXPECTED
     detail = failure.problem.detail if is_expected else _named(failure.cause)
     return {"problem": failure.problem.name, "detail": detail}
 
 
 def _traceback(failure: Failure | None) -> dict[str, object]:
-    """Return what a line says of where an unexpected error happened."""
+    """Return the traceback of an unexpected error as a member; others have none."""
     if failure is None or failure.problem.name != _UNEXPECTED:
         return {}
     return {"traceback": "".join(traceback.format_tb(failure.cause.__traceback__))}
 
 
 def _kind(line: _Line, failure: Failure | None) -> Hashable:
-    """Return what lines have in common that are counted together."""
+    """Return the kind of a line; lines of one kind are counted together."""
     if failure is None:
         return line["event"], line["route"]
     return failure.problem.name, type(failure.cause), _place(failure)

@@ -97,11 +97,11 @@ class RequestTotals(NamedTuple):
 
 
 Kind = tuple[str, str]
-"""How a request is counted: its route and method as ``routing.ROUTE`` has them, and the status."""
+"""The counter of a request: its route and method as in ``routing.ROUTE``, and the status."""
 PlainAnswer = tuple[Kind, list[tuple[str, str]], bytes]
-"""An answer that is made without Falcon: how it is counted, its headers and its body."""
+"""An answer that is made without Falcon: its counter, headers and body."""
 AsgiAnswer = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""The same for ASGI, counted already: its status, headers and body."""
+"""A counted answer for ASGI: its status, headers and body."""
 
 QUICK_METHODS: Final = ("GET", "HEAD")
 """The methods of the requests that ``QuickAnswers`` may answer."""
@@ -137,10 +137,10 @@ class QuickWrite(Protocol):
     size: int
 
     def txn(self, value: bytes) -> Txn | None:
-        """Return what to commit once the body is there; ``None`` if Falcon answers."""
+        """Return the transaction, given the whole body; ``None`` if Falcon answers."""
 
     def answer(self, outcome: Commit | Exception) -> AsgiAnswer:
-        """Return the answer by what the commit returned or raised, and count it."""
+        """Return the answer for the result or exception of the commit, and count it."""
 
 
 class QuickWrites(Protocol):
@@ -166,7 +166,7 @@ class QuickWrites(Protocol):
 
 
 class QuickMget(Protocol):
-    """An mget that a server with an event loop answers without Falcon, once its body has come.
+    """An mget that a server with an event loop answers without Falcon, given the whole body.
 
     Attributes:
         size: of its body.
@@ -205,9 +205,9 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     """A Falcon app that measures every answer, and logs those that fail or are slow.
 
     Attributes:
-        quick: answers before Falcon does, and counts with ``count`` what it answers.
-        quick_writes: the same for writes, if the server has an event loop.
-        quick_mgets: the same for mgets.
+        quick: answers some reads without Falcon, and counts them with ``count``.
+        quick_writes: answers some writes without Falcon, if the server has an event loop.
+        quick_mgets: answers some mgets without Falcon, if the server has an event loop.
     """
 
     def __init__(
@@ -265,10 +265,10 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     def answer_quickly(
         self, environ: dict[str, object]
     ) -> tuple[str, list[tuple[str, str]], bytes] | None:
-        """Answer a request if ``quick`` does; for servers that do so in the thread of their loop.
+        """Answer a request if ``quick`` can; for servers that call it in the thread of their loop.
 
         Returns:
-            The status, headers and body; ``None`` if the server is to call the app in a thread.
+            The status, headers and body; ``None`` if the server must call the app in a thread.
         """
         started_ns = perf_counter_ns()
         answer = None if self.quick is None else self.quick.answer(environ)

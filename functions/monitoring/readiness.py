@@ -1,6 +1,6 @@
-"""Whether the store reads and writes, as far as it is meant to, and why not.
+"""Whether the store can read and write, and if not, why. A read-only store need not write.
 
-A store that is still replaying its log is not seen here: the server listens once it is open.
+This never covers a store that is still replaying its log: the server listens only once it is open.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rundlet_server.storage.reports import Health
 from rundlet_server.storage.tokens.interface import TokenSource
 
 _MAINTENANCE_GRACE_S: Final = 10.0
-"""The maintenance process starts after the server, and is started again when it died."""
+"""Time for the maintenance process to start after the server, or to restart after it died."""
 
 
 class Readiness:
-    """Finds out how ready a server is. Any thread may ask."""
+    """Checks whether a server is ready. Any thread may call it."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class Readiness:
         """Watch a store.
 
         Args:
-            store: it.
-            tokens: that requests go by.
-            is_maintained: a maintenance process should be counting beside this one.
+            store: the store to watch.
+            tokens: the tokens that authenticate requests.
+            is_maintained: the server should have a running maintenance process.
             monotonic_s: a clock in seconds.
         """
         self._store = store
@@ -60,7 +60,7 @@ class Readiness:
         self._audit = file
 
     def health(self) -> Health:
-        """How the server is now: the store, the tokens, and the maintenance process."""
+        """Return the health of the store, the tokens, all processes and the audit trail."""
         health = self._store.health()
         reasons = health.reasons + self._token_problems()
         if self._is_maintained and self._is_unmaintained():

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document: written by hand, one module per route family.
 
-Bodies that have types in ``messages`` have their schemas from these. A test holds the document and
-the routes of the application together, in both directions.
+The schemas of bodies come from their types in ``messages``, if they have any. A test checks that
+the document describes every route of the application and no other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rundlet_server.storage.interface import Limits
 
 
 def openapi_document(version: str, limits: Limits, feeds: FeedLimits | None = None) -> Json:
-    """The document for a release of the software, over a store with these limits."""
+    """Return the document for a release of the software, over a store with these limits."""
     schemas = {
         **PROBLEM_SCHEMAS,
         **scalar_schemas(limits),
@@ -71,16 +71,16 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
     "changes": ("The change feed.", CHANGE_PATHS),
-    "history": ("What was there before.", HISTORY_PATHS),
+    "history": ("Older values of keys.", HISTORY_PATHS),
     "transfer": ("Exports and imports.", TRANSFER_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
-    "tokens": ("Who may use the server.", TOKEN_PATHS),
+    "tokens": ("Tokens, which authenticate clients.", TOKEN_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
 
 
 def _paths() -> Json:
-    """All paths, each operation with its family, and with the answers that a token may get."""
+    """Return all paths; each operation has its family and the answers of access control."""
     routes = {route.path: route for route in ROUTES.values() if not route.is_page}
     return {
         path: _path_item(name, item, routes[path])

@@ -66,7 +66,7 @@ def _of_file(method: str) -> Json:
     if method == "head":
         answers["200"] = whole
     else:
-        part_headers = {**_FILE_HEADERS, "Content-Range": header("Which bytes of how many.")}
+        part_headers = {**_FILE_HEADERS, "Content-Range": header("The range and the size.")}
         answers["200"] = {**whole, "content": _BYTES}
         answers["206"] = {
             "description": "The bytes asked for.",

@@ -80,7 +80,7 @@ BATCH_PATHS: dict[str, Json] = {
 
 
 def batch_schemas(limits: Limits) -> dict[str, Json]:
-    """The schemas of the types, and what a type cannot say: exclusions, and limits of the store."""
+    """Return the schemas of the types, with exclusions and limits that a type cannot express."""
     schemas = schemas_of(MgetRequest, MgetAnswer, Transaction, TransactionAnswer)
     for operation in _OPERATIONS:
         name = operation.__name__
@@ -134,7 +134,7 @@ def _members(of: Json) -> Json:
 
 
 def _narrow(of: Json, **members: Json) -> None:
-    """Say more of some members, and keep what their type says of their meaning."""
+    """Replace the schemas of some members, and keep their descriptions."""
     for name, member in members.items():
         said = _members(of)[name]
         assert isinstance(said, dict)
@@ -143,12 +143,12 @@ def _narrow(of: Json, **members: Json) -> None:
 
 
 def _or_null(of: Json) -> Json:
-    """``null`` is the same as leaving the member out."""
+    """Allow ``null``, which means the same as an absent member."""
     return {"anyOf": [of, {"type": "null"}]}
 
 
 def _left_out(*names: str) -> Json:
-    """Each of some members is absent or ``null``."""
+    """Match objects in which all these members are absent or ``null``."""
     return {"properties": {name: {"type": "null"} for name in names}}
 
 

@@ -26,14 +26,14 @@ _OPTIONS = [
     query("prefix", "Only keys that start with this; empty: all.", {"type": "string"}),
     query(
         "limit",
-        "The most events on a page; a commit that has more is on one page all the same. Not for"
+        "The most events on a page; only a single commit with more events exceeds it. Not for"
         " streams.",
         schema("PageLimit"),
     ),
     query("include", "'value': give the values too.", schema("Include")),
     query(
         "wait",
-        "If there is nothing yet, wait so many seconds for it. Not for streams.",
+        "If there are no events yet, wait so many seconds for one. Not for streams.",
         schema("WaitSeconds"),
     ),
     request_header(
@@ -51,9 +51,9 @@ _CONTENT: Json = {
 _ANSWERS: Json = {
     "200": {
         "description": (
-            "Whole commits in order. As a stream: each event with its commit's"
-            " revision as id on the last one (server-sent events), or each on a line;"
-            " every 15 s the position that was reached."
+            "Whole commits in order. A stream of server-sent events gives the last event of"
+            " each commit the commit's revision as id; the other stream has an event on"
+            " each line. Both send the reached position every 15 s."
         ),
         "content": _CONTENT,
         "links": {
@@ -76,7 +76,7 @@ CHANGE_PATHS: dict[str, Json] = {
 
 
 def change_schemas(wait_s_max: float) -> dict[str, Json]:
-    """The components; ``wait_s_max`` is the server's."""
+    """Return the components; ``wait_s_max`` is the limit of the server."""
     return {
         "Stream": {"type": "string"},
         "WaitSeconds": {"type": "number", "minimum": 0, "maximum": wait_s_max, "default": 0},

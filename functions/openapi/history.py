@@ -27,7 +27,7 @@ _NEXT = header('<...>; rel="next" where there are further pages.')
 
 
 def _history(route: str, values: str, key_schema: str) -> Json:
-    """The path of one of the two spellings of a key; ``values`` names its route of values."""
+    """Return the path for one spelling of keys; ``values`` names the route of values with it."""
     key: Json = {
         "name": "key",
         "in": "path",
@@ -43,7 +43,7 @@ def _history(route: str, values: str, key_schema: str) -> Json:
     )
     older = link(
         f"get_{route}",
-        "What is older than the newest version.",
+        "The versions before the newest one.",
         key="$request.path.key",
         before="$response.body#/versions/0/revision",
     )
@@ -104,7 +104,7 @@ _DIFF: Json = {
         query("limit", "The most keys on a page.", schema("PageLimit")),
         query(
             "cursor",
-            "From 'next', as it is. It holds both ends: 'from' and 'to' may not stand beside it.",
+            "From 'next', unchanged. It contains both moments, so it excludes 'from' and 'to'.",
             {"type": "string"},
         ),
     ],
@@ -131,7 +131,7 @@ _ROLLBACK: Json = {
     "requestBody": {"required": True, "content": either_type("RollbackRequest")},
     "responses": {
         "200": {
-            "description": "Done in one transaction, or, of a dry run, what would be.",
+            "description": "Done in one transaction; of a dry run, what it would do.",
             "headers": REPLAYED,
             "content": either_type("RollbackAnswer"),
             "links": {
@@ -171,7 +171,7 @@ HISTORY_PATHS: dict[str, Json] = {
 
 
 def history_schemas(limits: Limits) -> dict[str, Json]:
-    """The schemas of the types, and what a type cannot say."""
+    """Return the schemas of the types, with rules that a type cannot express."""
     schemas = schemas_of(
         *(HistoryPage, ErasedAnswer, Retention, DiffPage, RollbackRequest, RollbackAnswer)
     )
@@ -183,7 +183,7 @@ def history_schemas(limits: Limits) -> dict[str, Json]:
         "prefix": {"description": "All keys that start with it; '': all.", **_or_null(prefix)},
         "keys": {"description": "These keys, instead of a prefix.", **_or_null(keys)},
         "dry_run": {
-            "description": "Only tell what would be done.",
+            "description": "Only report what would be done.",
             **_or_null({"type": "boolean"}),
         },
     }
@@ -198,5 +198,5 @@ def history_schemas(limits: Limits) -> dict[str, Json]:
 
 
 def _or_null(of: Json) -> Json:
-    """``null`` is the same as leaving the member out."""
+    """Allow ``null``, which means the same as an absent member."""
     return {"anyOf": [of, {"type": "null"}]}

@@ -25,8 +25,8 @@ _TEXT: Json = {"type": "string"}
 _MATCH = query(
     "match",
     "Only keys whose rest after the prefix matches this glob: '*' is any text, '/' included, '?'"
-    " any character, '[abc]' one of them. A page of a list may hold few keys or none although"
-    " 'next' leads on. It excludes 'delimiter'.",
+    " any character, '[abc]' one of them. A page of a list may hold few keys or none even if it"
+    " has a 'next'. It excludes 'delimiter'.",
     {"type": "string", "minLength": 1, "maxLength": GLOB_CHARACTERS_MAX},
 )
 
@@ -51,8 +51,8 @@ _OPTIONS = [
     TIME_OPTION,
     query(
         "cursor",
-        "From 'next', as it is: goes on in the same snapshot of the same store. It holds a"
-        " revision, so 'rev' and 'at' may not stand beside it.",
+        "From 'next', unchanged: continues in the same snapshot of the same store. It contains a"
+        " revision, so it excludes 'rev' and 'at'.",
         _TEXT,
     ),
 ]

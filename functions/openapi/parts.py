@@ -20,16 +20,16 @@ _PROBLEM: Json = {
         "detail": {"type": "string", "description": "What is wrong and what to do."},
         "request_id": {"type": "string", "description": "Also in the header Request-Id."},
         "revision": {"type": "integer", "description": "412: the key's revision now, 0: none."},
-        "oldest_revision": {"type": "integer", "description": "410: what can still be read."},
+        "oldest_revision": {"type": "integer", "description": "410: the oldest one to read."},
         "oldest_time": {
             "type": "string",
             "format": "date-time",
-            "description": "410: since when everything can be read.",
+            "description": "410: the oldest time to read.",
         },
         "count": {"type": "integer", "description": "412: the keys that would be deleted."},
         "deleted": {"type": "integer", "description": "Keys that were deleted before it failed."},
-        "backend": {"type": "string", "description": "501: what the store runs on."},
-        "feature": {"type": "string", "description": "501: what that cannot do."},
+        "backend": {"type": "string", "description": "501: the backend of the store."},
+        "feature": {"type": "string", "description": "501: the feature that it lacks."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},
         "got": {"type": "integer", "description": "413, 414: what was sent."},
         "line": {"type": "integer", "description": "Import: the row that ended it, from 1."},
@@ -71,13 +71,13 @@ _HEADERS_OF_PROBLEMS: dict[int, Json] = {
 
 
 def schemas_of(*kinds: type) -> dict[str, Json]:
-    """Schemas of types and of all that they consist of, by name."""
+    """Return the schemas of types and of the types within them, by name."""
     _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     return dict(schemas)
 
 
 def problems(*statuses: int) -> Json:
-    """Answers that are problems, described by their status alone."""
+    """Return answers that are problems, described by their status alone."""
     return {str(status): _problem(status) for status in statuses}
 
 
@@ -91,49 +91,49 @@ def _problem(status: int) -> Json:
 
 
 def schema(name: str) -> Json:
-    """A reference to one of the document's schemas."""
+    """Return a reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def ref(name: str) -> Json:
-    """Content of one of the document's schemas."""
+    """Return content with a schema of the document."""
     return {"schema": schema(name)}
 
 
 def either_type(name: str) -> Json:
-    """Content that is JSON or CBOR."""
+    """Return content that is JSON or CBOR."""
     return {"application/json": ref(name), "application/cbor": ref(name)}
 
 
 def json_answer(description: str, name: str) -> Json:
-    """An answer in JSON."""
+    """Return an answer in JSON."""
     return {"description": description, "content": {"application/json": ref(name)}}
 
 
 def header(description: str, of: Json | None = None) -> Json:
-    """A header of an answer; text, or what a schema says."""
+    """Return a header of an answer; it is text unless a schema is given."""
     return {"description": description, "schema": of or {"type": "string"}}
 
 
 def query(name: str, description: str, of: Json) -> Json:
-    """An option in the query."""
+    """Return an option of the query."""
     return {"name": name, "in": "query", "description": description, "schema": of}
 
 
 def request_header(name: str, description: str, of: Json | None = None) -> Json:
-    """A header of a request; text, or what a schema says."""
+    """Return a header of a request; it is text unless a schema is given."""
     return {"name": name, "in": "header", **header(description, of)}
 
 
 def link(operation_id: str, description: str, **parameters: str) -> Json:
-    """What an answer leads to: an operation, and where its parameters are found."""
+    """Return a link to an operation; parameters are runtime expressions of OpenAPI."""
     return {"operationId": operation_id, "description": description, "parameters": parameters}
 
 
 IDEMPOTENCY_KEY = request_header(
     "Idempotency-Key",
-    "Makes the request safe to send again: the same request with the same key is done once, and"
-    " answered as the first time for idempotency_s seconds. Plain, or in double quotes.",
+    "Makes the request safe to send again: for idempotency_s seconds, the same request with the"
+    " same key is not done again and gets the first answer. Plain, or in double quotes.",
     {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_BYTES_MAX},
 )
 REPLAYED: Json = {

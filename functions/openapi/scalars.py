@@ -1,7 +1,7 @@
 """Schemas of single values: keys, revisions, times to live, entity tags, and their limits.
 
-They are components of the document, so that every limit of the server stands in it once. What JSON
-Schema cannot say stands in a description: sizes in bytes, and that base64url holds UTF-8.
+They are components of the document, so that it names every limit of the server once. Descriptions
+say what JSON Schema cannot express: sizes in bytes, and that base64url contains UTF-8.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BASE64URL_PATTERN = (
     "^(?:[A-Za-z0-9_-]{4})*"
     "(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])$"
 )
-"""No spelling but the one that encoders give: without padding, unused bits zero."""
+"""Only the canonical spelling: without padding, and with unused bits of zero."""
 
 _PLAIN: Final = r"[\x20-\x24\x26-\x7e]*"
 _METADATA_TEXT_PATTERN: Final = rf"^{_PLAIN}[\x21-\x24\x26-\x7e]{_PLAIN}$"
-"""Not only blanks, which HTTP cuts off."""
+"""Not only blanks, because HTTP removes them."""
 
 
 def scalar_schemas(limits: Limits) -> dict[str, Json]:
-    """The components; ``limits`` are those of the store."""
+    """Return the components; ``limits`` are those of the store."""
     key_bytes_max = limits.key_bytes_max
     key: Json = {
         "type": "string",
@@ -95,7 +95,7 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
             "pattern": _METADATA_TEXT_PATTERN,
             "minLength": 1,
             "maxLength": METADATA_BYTES_MAX - len("NAME"),
-            "description": "Beyond this pattern, UTF-8 that is percent-encoded, '%' among it.",
+            "description": "Other characters, and '%', are percent-encoded as UTF-8.",
         },
         "EntityTags": {
             "type": "string",

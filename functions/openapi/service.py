@@ -1,4 +1,4 @@
-"""Everything about the server itself."""
+"""The routes about the server itself: ``/v1``, ``/v1/stats``, ``/metrics``, probes and others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rundlet_server.functions.openapi.parts import Json, json_answer, problems, 
 
 
 def _get(name: str, summary: str, answer: Json, *statuses: int) -> Json:
-    """A route that is only read, with or without the body."""
+    """Return a route with GET and HEAD."""
     others = problems(400, *statuses)
     without_body = {part: answer[part] for part in answer if part != "content"}
     return {
@@ -30,9 +30,9 @@ _METRICS: Json = {
 }
 
 SERVICE_PATHS: dict[str, Json] = {
-    routes.ROOT.path: _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
-    routes.SERVICE.path: _get("service", "What this server is.", json_answer("It.", "Service")),
-    routes.STATS.path: _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
+    routes.ROOT.path: _get("root", "Read where to start.", json_answer("Paths.", "AnyObject")),
+    routes.SERVICE.path: _get("service", "Describe the server.", json_answer("It.", "Service")),
+    routes.STATS.path: _get("stats", "Read counts.", json_answer("Counts.", "Stats"), 500),
     routes.COMPACT.path: {
         "post": {
             "operationId": "compact",
@@ -43,9 +43,9 @@ SERVICE_PATHS: dict[str, Json] = {
             },
         }
     },
-    routes.METRICS.path: _get("metrics", "Counts for Prometheus.", _METRICS, 500),
-    routes.LIVEZ.path: _get("livez", "The process answers.", json_answer("It does.", "Status")),
-    routes.READYZ.path: _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
+    routes.METRICS.path: _get("metrics", "Read counts for Prometheus.", _METRICS, 500),
+    routes.LIVEZ.path: _get("livez", "Probe the process.", json_answer("Live.", "Status")),
+    routes.READYZ.path: _get("readyz", "Probe the store.", json_answer("Ready.", "Ready"), 503),
     routes.OPENAPI.path: _get(
         "openapi", "This document.", json_answer("The document.", "AnyObject")
     ),
@@ -68,7 +68,7 @@ SERVICE_SCHEMAS: dict[str, Json] = {
             "warnings": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "What needs a person and does not keep clients from working.",
+                "description": "Conditions that need an operator but do not affect clients.",
             },
         },
     },
@@ -99,7 +99,7 @@ SERVICE_SCHEMAS: dict[str, Json] = {
     "SyncPolicy": {"type": "string", "enum": ["always", "interval", "never"]},
     "BackendSettings": {
         "type": "object",
-        "description": "How else the backend runs, by name.",
+        "description": "Further settings of the backend, by name.",
         "additionalProperties": {"type": ["string", "number"]},
     },
     "ServerLimits": {

@@ -29,8 +29,8 @@ def _content(names: type[Format] | tuple[Format, ...]) -> Json:
 
 _EXPORTED: Json = {
     "description": (
-        "A row for each key. What breaks off has no end: the last chunk is"
-        " missing, or it ends with bytes that are no row."
+        "A row for each key. If the export breaks off, the last chunk is"
+        " missing, or the body ends with bytes that are no row."
     ),
     "headers": {
         "KV-Revision": header("The snapshot.", schema("Revision")),
@@ -79,8 +79,8 @@ TRANSFER_PATHS: dict[str, Json] = {
             "operationId": "import_keys",
             "summary": "Store the rows of an export, or lines of text, in batches.",
             "description": (
-                "What a batch has stored stays, whatever becomes of the next. An import that ends"
-                " early says at which 'line', and how many rows are 'imported'."
+                "A stored batch stays stored if a later one fails. If an import ends early, the"
+                " problem has the 'line' at which it ended and the number of rows 'imported'."
             ),
             "parameters": [
                 query(

@@ -47,7 +47,7 @@ _WAITED: Json = {
 _BYTES: Json = {"schema": {"type": "string", "format": "binary"}}
 _SENT_BYTES: Json = {"application/octet-stream": _BYTES}
 _STORED_BYTES: Json = {"application/octet-stream": _BYTES, "*/*": {}}
-"""Whatever was stored, as what it was stored."""
+"""The stored bytes with the stored content type."""
 
 _PLACES = [
     REVISION_OPTION,
@@ -65,7 +65,7 @@ _READ_CONDITIONS = [
     request_header("If-Unmodified-Since", "A date; 412 if the value was written since."),
     request_header(
         "Prefer",
-        "wait=N: where If-None-Match would lead to 304, wait so many seconds for a change.",
+        "wait=N: if If-None-Match would lead to 304, wait so many seconds for a change.",
     ),
 ]
 
@@ -99,7 +99,7 @@ def _read(method: str, route: str) -> Json:
             request_header("Range", "One range of bytes; several are answered with the whole."),
             request_header("If-Range", "An entity tag; the range counts only if it is current."),
         ]
-        part_headers = {**headers, "Content-Range": header("Which bytes of how many.")}
+        part_headers = {**headers, "Content-Range": header("The range and the size.")}
         answers["200"] = {**whole, "content": _STORED_BYTES}
         answers["206"] = {
             "description": "The bytes asked for.",
@@ -169,7 +169,7 @@ def _delete(route: str) -> Json:
 
 
 def _links(route: str) -> Json:
-    """What can be done with a value whose headers an answer shows."""
+    """Return links to the operations on a value whose headers an answer has."""
     key = "$request.path.key"
     tag = {"If-Match": "$response.header.ETag"}
     revision = "$response.header.KV-Revision"

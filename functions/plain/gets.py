@@ -4,8 +4,8 @@ A GET or HEAD of ``/v1/kv/{key}``, ``/v1/kv64/{key}`` or ``/livez`` is plain if 
 range, no body and no condition, except for ``If-None-Match``. ``PlainGets`` answers them with the
 same parts as the Falcon routes do: it decodes the key, admits the request, reads the store and
 makes the headers. It returns ``None`` for every request that is not plain, is not admitted, would
-send a large value or may wait for a disk; then Falcon answers it. Either way the answer is the same
-to the byte; a test compares both.
+send a large value or may wait for a disk; then Falcon answers it. Both give the same bytes; a test
+compares them.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ _FALCON_ASGI: Final = frozenset(name.encode() for name in (*_FALCON, "content-le
 
 
 class _Way(NamedTuple):
-    """How the requests of one route and method are answered.
+    """How to answer the requests of one route and method.
 
     Attributes:
-        route: that is asked for.
-        rule: of the method.
-        label: as ``routing.ROUTE`` has it.
-        is_bare: no answer has a body, as the method is HEAD.
-        ok: how a request is counted that is answered with a value, or with its headers.
-        unchanged: how a request is counted whose client has the value already.
-        decode_key: makes a key of the rest of the path and the largest size of a key.
+        route: the requested route.
+        rule: the rule of the method.
+        label: the value of ``routing.ROUTE``.
+        is_bare: the method is HEAD, so no answer has a body.
+        ok: the counter of requests that are answered with 200.
+        unchanged: the counter of requests that are answered with 304.
+        decode_key: decodes a key, given the rest of the path and the maximum size of a key.
     """
 
     route: Route
@@ -171,7 +171,7 @@ class PlainGets:
         return self._failed(environ, way, form, not_found(key))
 
     def _admitted_key(self, environ: WSGIEnvironment, way: _Way, encoded_key: str) -> str | None:
-        """Return the key of a request; ``None`` if Falcon is to refuse it."""
+        """Return the key of a request; ``None`` if Falcon must refuse the request."""
         if not host_of(environ):
             return None
         try:
@@ -229,8 +229,8 @@ def _live_headers(form: ValueHeaders[Text]) -> list[tuple[Text, Text]]:
 
 
 def _is_header_safe(content_type: str) -> bool:
-    """Return whether a content type fits every header; a store takes any from other ways than HTTP.
+    """Return whether a content type is safe in a header; only HTTP checks it before it is stored.
 
-    A few that fit do not count: those with a tab.
+    This is stricter than needed: a tab is safe, but counts as unsafe here.
     """
     return content_type.isascii() and content_type.isprintable()

@@ -1,9 +1,9 @@
 """Plain mgets, answered without Falcon by a server with an event loop.
 
-``POST /v1/mget`` is plain if it has a small body, no query, and only headers that do not change
-what it does. It asks for the newest values of few keys, and the store has them in memory.
-``PlainMgets`` answers it with the same parts as the Falcon route does, which answers all others,
-and those with any error. Either way the answer is the same to the byte; a test compares both.
+``POST /v1/mget`` is plain if it has a small body, no query and only headers that do not change its
+effect, if it asks for the newest values of few keys, and if the store has these values in memory.
+``PlainMgets`` answers it with the same parts as the Falcon route does. Falcon answers all others,
+and those that lead to an error. Both give the same bytes; a test compares them.
 """
 
 from __future__ import annotations

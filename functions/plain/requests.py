@@ -1,4 +1,4 @@
-"""What plain requests have in common: few headers, a small body or none, one host name."""
+"""The conditions that all plain requests meet: known headers, a small body, one host name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN_HEADERS: Final = frozenset(
         *(b"connection", b"content-type", b"content-length"),
     )
 )
-"""Headers that do not change what a plain request does; ``Host`` may have it refused."""
+"""Headers that do not change the effect of a plain request, except that ``Host`` is checked."""
 
 
 def plain_fields(
@@ -44,8 +44,8 @@ def environ_of(
 
     Args:
         method: of the request.
-        fields: its headers, as ASGI has them.
-        read: those that the environ is to have, see ``spelled``.
+        fields: its headers, with names as in ASGI.
+        read: the headers to copy into the environ, see ``spelled``.
     """
     environ: dict[str, object] = {"REQUEST_METHOD": method}
     for name, wsgi_name in read:

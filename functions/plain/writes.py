@@ -3,8 +3,8 @@
 A PUT or DELETE of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has only headers that
 ``PlainWrites`` knows (``_KNOWN``), a small body or none, and no query but a time to live. Falcon
 and a greenlet would take more than a third of its time. ``PlainWrites`` answers it with the same
-parts as the Falcon route does, which answers all others, and those that are not admitted. Either
-way the answer is the same to the byte, and so is what is stored; a test compares both.
+parts as the Falcon route does. Falcon answers all others, and those that are not admitted. Both
+give the same bytes and store the same; a test compares them.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _EMPTY_TEXT: Final = ((b"content-length", b"0"), (b"content-type", b"text/plain"
 
 
 class _Way(NamedTuple):
-    """How the requests of one route and method are answered.
+    """How to answer the requests of one route and method.
 
     Attributes:
-        route: that is asked for.
-        rule: of the method.
-        label: as ``routing.ROUTE`` has it.
+        route: the requested route.
+        rule: the rule of the method.
+        label: the value of ``routing.ROUTE``.
         is_delete: the method is DELETE; otherwise it is PUT.
-        decode_key: makes a key of the rest of the path and the largest size of a key.
+        decode_key: decodes a key, given the rest of the path and the maximum size of a key.
     """
 
     route: Route
@@ -142,7 +142,7 @@ class PlainWrites:
             return None
 
     def _is_complete(self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]) -> bool:
-        """Take what only a PUT has, and return whether the write is plain."""
+        """Read the query, content type and size of a PUT; return whether the write is plain."""
         if write.way.is_delete:
             return not query and fields.get(b"content-length", b"0") == b"0"
         if query:
@@ -166,7 +166,7 @@ class PlainWrite:
         size: of the body.
         ttl_s: of the value; ``None`` if it does not expire.
         content_type: of the value.
-        conditions: that the write has.
+        conditions: the preconditions of the write.
     """
 
     __slots__ = (
@@ -239,7 +239,7 @@ class PlainWrite:
         return _NO_CONTENT if result.found else _CREATED, headers, b""
 
     def _told(self, ex: Exception) -> Exception:
-        """Return what the client is told of an exception of the store."""
+        """Return the exception to answer with: a conflict becomes 404 or 412."""
         if not isinstance(ex, Conflict):
             return ex
         revision = ex.failed[0].revision

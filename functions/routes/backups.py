@@ -1,7 +1,7 @@
 """``/v1/backup``: hold the store as it is, and send its files.
 
 Sealed files never change, and the active one only grows. So a client that has a file of an earlier
-backup asks for the bytes behind what it has.
+backup requests only the bytes after those that it has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rundlet_server.storage.backups import Backup, OpenBackupFile
 from rundlet_server.storage.bounds import BACKUP_LEASE_S, BACKUP_LEASE_S_MAX
 
 _WORK_S: Final = 10.0
-"""After so long a client is told to ask again, before it, or a proxy, gives up."""
+"""After so long the server asks the client to retry, before the client or a proxy gives up."""
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,99}")
 
 
@@ -54,7 +54,7 @@ class BackupResource:
         self._store = store
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
-        """What it consists of."""
+        """Describe the backup and its files."""
         Query(req)
         _show(resp, self._store.backups.find(id))
 
@@ -75,7 +75,7 @@ class BackupFileResource:
         self._sending = sending
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, id: str, file: str) -> None:
-        """A file, or a range of it."""
+        """Send a file, or a range of it."""
         found = self._found(req, resp, id, file)
         if found is None:
             return
@@ -125,7 +125,7 @@ class BackupFileResource:
 
 
 class _Whole:
-    """A file of a backup as ``ValuePieces``: the client verifies it by its hash."""
+    """A backup file as ``ValuePieces``; the client verifies it by its hash, not the server."""
 
     def __init__(self, opened: OpenBackupFile) -> None:
         self.read = opened.read

@@ -38,7 +38,7 @@ from rundlet_server.storage.interface import Limits
 
 
 def mget_decoder(limits: Limits) -> BodyDecoder[MgetRequest]:
-    """Return what decodes the bodies of ``/v1/mget``."""
+    """Return the decoder for bodies of ``/v1/mget``."""
     return BodyDecoder(MgetRequest, "mget_body_items_max", mget_body_items_max(limits))
 
 
@@ -53,7 +53,7 @@ class MgetResource:
         self._decoder = mget_decoder(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Read them."""
+        """Read the values of the keys in the body."""
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
@@ -91,7 +91,7 @@ class TxnResource:
         self._decoder = BodyDecoder(Transaction, "txn_body_items_max", items_max)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Do them."""
+        """Commit the transaction in the body."""
         self._store.require_writable()
         Query(req)
         asked_type = body_type(req)
@@ -100,7 +100,7 @@ class TxnResource:
         with self._turns.decoding(len(body)):
             txn = self._decoder.decode(body, asked_type).to_storage(self._limits)
         repeat = idempotency_of(req, self._store.idempotency_s, TXN.path, body)
-        del body  # the values have been taken out of it; it need not wait for the disk
+        del body  # the values were copied from it; free it before the commit waits for the disk
         note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))
         require_accepted(lists_of(txn), self._limits, self._store.accepts_key)

@@ -36,7 +36,7 @@ class ChangesResource:
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """One page, or a stream, by ``Accept``."""
+        """Send one page or a stream, as ``Accept`` asks."""
         self._store.require("changes")
         query = Query(req, *_OPTIONS)
         if query.text("include") not in (None, "value"):
@@ -91,7 +91,7 @@ class ChangesResource:
     ) -> Changes:
         """Wait for a page with events, or until the time is over.
 
-        A page that all requests share is taken if it has no more than ``events_max`` events.
+        The page that waiting requests share is used if it has at most ``events_max`` events.
         """
         page = Changes([], waited.since, 0)
 
@@ -119,7 +119,7 @@ class ChangesResource:
         if last_seen and resp.content_type == SSE_TYPE:
             since = revision_of("the header 'Last-Event-ID'", last_seen)
         position = self._store.head_revision() if since is None else since
-        self._source.store.changes(position, limit=1)  # refuses one that cannot be followed
+        self._source.store.changes(position, limit=1)  # refuses a position that cannot be followed
         place = self._source.places.take()
         assert resp.content_type is not None
         stream = Stream(self._source, FORMS[resp.content_type], selection, position, place)

@@ -1,4 +1,4 @@
-"""``DELETE /v1/keys``: what it asks for and how it is answered."""
+"""``DELETE /v1/keys``: read the request and encode its answer."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class DeletionRequest(NamedTuple):
         return cls(Selected(prefix, glob_given(query, prefix)), expected, is_atomic)
 
     def idempotency(self, req: falcon.Request, keep_s: int) -> Idempotency | None:
-        """Return what makes the request idempotent; ``None`` if it names no key.
+        """Return the idempotency key and fingerprint; ``None`` if the request sends no key.
 
         Raises:
-            Problem: 400 ``bad-idempotency-key``, also if there are to be several transactions: each
-                would have an outcome of its own, and none of them is the answer.
+            Problem: 400 ``bad-idempotency-key``, also for several transactions: each would have an
+                outcome of its own, and none of them is the answer.
         """
         repeat = idempotency_of(req, keep_s, KEYS.path)
         if repeat is not None and not self.is_atomic:
@@ -63,7 +63,7 @@ class DeletionRequest(NamedTuple):
 
 
 def encode_deletion(deletion: Deletion, media_type: str) -> bytes:
-    """The body that says what a deletion did."""
+    """Encode the result of a deletion."""
     answer: DeletionAnswer = {"revision": deletion.revision, "deleted": deletion.deleted}
     return encode(answer, media_type)
 
@@ -76,7 +76,7 @@ def stopped(ex: StoreError, deletion: Deletion) -> Problem:
     detail = f"{deletion.deleted} keys are deleted, then: {problem.detail}"
     members: dict[str, Member] = {**problem.members, "deleted": deletion.deleted}
     headers = dict(problem.headers)
-    headers.pop("Retry-After", None)  # it would say that nothing was done
+    headers.pop("Retry-After", None)  # it would mean that nothing was done
     return Problem(
         problem.status, problem.name, detail, members, headers=headers, over=problem.over
     )

@@ -22,7 +22,7 @@ from rundlet_server.storage.timeline import Moment
 
 
 class _Span(NamedTuple):
-    """What is compared, and the key behind which a page begins."""
+    """The two moments to compare, and the key after which a page begins."""
 
     before: Moment
     after: Moment
@@ -39,7 +39,7 @@ class DiffResource:
         self._cursors = Cursors(store.info.store_id)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """One page."""
+        """Send one page."""
         query = Query(req, "from", "to", "prefix", "limit", "cursor")
         limit = query.count(
             "limit",
@@ -68,7 +68,7 @@ class DiffResource:
             hold.send(req, resp, encode_diff(revisions, page.found, next_url, media_type))
 
     def _span(self, query: Query) -> _Span:
-        """Read what is to be compared.
+        """Read the moments to compare.
 
         Raises:
             Problem: 400 ``bad-query``.

@@ -22,7 +22,7 @@ from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.timeline import History
 
 WAIT_S_MAX: Final = 60.0
-"""An erasure is answered after so long, whether the bytes are gone or not."""
+"""An erasure is answered after so long, even if the bytes are not removed yet."""
 
 
 class HistoryResource:
@@ -90,7 +90,7 @@ class HistoryResource:
         return history
 
     def _next_page(self, encoded_key: str, limit: int, before: int) -> str:
-        """Return the URL of the next page; the key is encoded once more, for it stands in Link."""
+        """Return the URL of the next page; the key is encoded again to be safe in ``Link``."""
         path = self._route.base + quote(decode_percent(encoded_key), safe="/")
         return f"{path}?{urlencode({'limit': limit, 'before': before})}"
 

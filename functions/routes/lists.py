@@ -54,9 +54,10 @@ class KeysResource:
         self._cursors = Cursors(store.info.store_id)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """One page.
+        """Send one page.
 
-        A first page reads at the head, in one step, so that compaction cannot overtake it.
+        A first page takes the head and reads it in one step, so that compaction cannot remove the
+        revision in between.
         """
         selection, media_type = self._asked(req, resp)
         with self._sending.hold() as hold:
@@ -69,14 +70,14 @@ class KeysResource:
             hold.send(req, resp, encode_page(page, next_url, media_type))
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with the count of keys on all pages, and read no page.
+        """Answer with the count of keys on all pages, without reading a page.
 
-        So the headers that only the page itself tells, Content-Length and Link, are left out.
+        The answer lacks the headers that depend on the page: Content-Length and Link.
         """
         selection, _ = self._asked(req, resp)
         count = count_selected(self._store, selection.selected, selection.at)
         resp.set_header("KV-Count", str(count))
-        resp.stream = ()  # with no body at all, Falcon would say that GET had an empty one
+        resp.stream = ()  # without it, Falcon would send the Content-Length of an empty body
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Delete all keys with a prefix that match, if there are as many as the client expects."""
@@ -101,7 +102,7 @@ class KeysResource:
         resp.data = encode_deletion(deletion, media_type)
 
     def _asked(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, str]:
-        """Return what is asked for and in which media type; set the headers that follow."""
+        """Return the requested keys and media type; set the headers that depend on them."""
         query = Query(req, *_OPTIONS)
         if query.text("rev") is not None:
             self._store.require("history")
@@ -145,9 +146,9 @@ class Selection:
     """Which keys, in which order: the options of a list. Attributes as in ``Store.scan``.
 
     Attributes:
-        visible: the prefix of all keys that the caller may see of these; never shorter.
-        glob: what follows ``prefix`` must match it.
-        included: what is shown of a key beside its line, of ``_INCLUDED``.
+        visible: ``prefix``, or the longer prefix of the caller's token.
+        glob: must match the rest of the key after ``prefix``.
+        included: words of ``_INCLUDED``: what the answer adds to each key.
     """
 
     prefix: str
@@ -164,7 +165,7 @@ class Selection:
 
     @classmethod
     def from_query(cls, query: Query, at: At | None, limit_max: int, cursors: Cursors) -> Selection:
-        """Read the options; 'prefix', 'start' and 'end' bound nothing if they are empty.
+        """Read the options; an empty 'prefix', 'start' or 'end' sets no bound.
 
         Raises:
             Problem: 400 ``bad-query``.
@@ -199,7 +200,7 @@ class Selection:
 
     @property
     def selected(self) -> Selected:
-        """The same without what only a page needs."""
+        """The selected keys, without the options of a page."""
         return Selected(self.visible, self.glob, self.start, self.end)
 
     def next_page(self, cursor: str) -> str:

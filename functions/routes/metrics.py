@@ -91,7 +91,7 @@ class MetricsResource:
         text = "When the server started, in seconds since 1970."
         yield from single("rundlet_start_time_seconds", "gauge", text, started_s)
         health = self._readiness.health()
-        text = "1 where /readyz says 200."
+        text = "1 if /readyz answers 200."
         yield from single("rundlet_ready", "gauge", text, int(not health.reasons))
         if health.disk_free_bytes is not None:
             text = "Free space of the disk with the data, for this user."
@@ -108,7 +108,7 @@ class MetricsResource:
             ("processes", "Living processes.", [usage.number for usage in usages]),
             (
                 "processes_hung",
-                "Those of them that have not moved for some seconds.",
+                "Living processes that have made no progress for some seconds.",
                 [hung.count(usage.role) for usage in usages],
             ),
             (

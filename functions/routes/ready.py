@@ -1,6 +1,6 @@
-"""``/readyz``: 200 while the store can do what it is meant to do, else 503 and the reasons.
+"""``/readyz``: 200 if the server is ready (see ``readiness``), otherwise 503 and the reasons.
 
-Either answer has ``warnings`` if something needs a person and does not keep clients from working.
+Either answer has ``warnings`` about conditions that need an operator but do not affect clients.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ReadyResource:
         self._readiness = readiness
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say that it is ready, or what is wrong."""
+        """Report that the server is ready, or why not."""
         Query(req)
         health = self._readiness.health()
         reasons = health.reasons

@@ -22,12 +22,12 @@ class RetentionResource:
         self._decoder = BodyDecoder(Retention, "mget_body_items_max", items_max)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with it."""
+        """Send the retention."""
         Query(req)
         self._send(resp, answer_type(req))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Replace it."""
+        """Replace the retention."""
         self._store.require_writable()
         self._store.require("retention")
         Query(req)

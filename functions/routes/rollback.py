@@ -1,4 +1,4 @@
-"""``/v1/rollback``: keys put back to what they held at a revision or a time."""
+"""``/v1/rollback``: restore keys to their values at a revision or a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RollbackResource:
         self._decoder = BodyDecoder(RollbackRequest, "mget_body_items_max", items_max)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Do it, or only tell what would be done; a server that takes no writes does that, too."""
+        """Roll back, or report what a rollback would do; a read-only server reports, too."""
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)

@@ -1,4 +1,4 @@
-"""Everything about the server itself: what it is, that it lives, and how much it holds."""
+"""The routes about the server itself: ``/v1``, ``/v1/stats``, ``/livez`` and compaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rundlet_server.functions.route_table import STATS
 from rundlet_server.storage.counting.counters import OPERATION_KINDS
 
 _CHANGING: Final = (("content-type", JSON_TYPE), ("cache-control", "no-store"))
-"""The headers of an answer that may be different a moment later."""
+"""The headers of an answer that caches must not store, because it changes."""
 LIVE_HEADERS: Final = _CHANGING
 LIVE_BODY: Final = encode({"status": "live"}, JSON_TYPE)
 
@@ -30,7 +30,7 @@ class FixedResource:
         self._tag = f'"{blake2b(self._body, digest_size=12).hexdigest()}"'
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The answer, or 304."""
+        """Send the answer, or 304."""
         Query(req)
         resp.set_headers((("ETag", self._tag), ("Cache-Control", "no-cache")))
         if is_among(req.env.get("HTTP_IF_NONE_MATCH", ""), self._tag):
@@ -43,7 +43,7 @@ class FixedResource:
 
 
 class ServiceResource:
-    """``/v1``: what this server is."""
+    """``/v1``: version, backend, settings and limits of the server."""
 
     def __init__(self, store: CountedStore, version: str, limits: Mapping[str, object]) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class ServiceResource:
         self._limits = limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The service document."""
+        """Send the service document."""
         Query(req)
         info = self._store.info
         answer = {
@@ -78,7 +78,7 @@ class StatsResource:
         self._store = store
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Count."""
+        """Send the counts."""
         Query(req)
         stats = self._store.stats()
         answer = {
@@ -95,10 +95,10 @@ class StatsResource:
 
 
 class LiveResource:
-    """``/livez``: the process answers. ``plain.gets`` gives most of these answers before Falcon."""
+    """``/livez``: the process is alive. ``plain.gets`` answers most of these without Falcon."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say so."""
+        """Answer that the process is alive."""
         Query(req)
         resp.set_headers(LIVE_HEADERS)
         resp.data = LIVE_BODY
@@ -124,7 +124,7 @@ class CompactResource:
 
 
 def _send(resp: falcon.Response, answer: Mapping[str, object]) -> None:
-    """Answer with what may be different a moment later."""
+    """Send an answer that caches must not store."""
     resp.set_headers(_CHANGING)
     resp.data = encode(answer, JSON_TYPE)
 

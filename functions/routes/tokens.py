@@ -1,4 +1,4 @@
-"""``/v1/tokens``: who may use the server, and for what."""
+"""``/v1/tokens``: list, create and revoke tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rundlet_server.storage.tokens.interface import TokenStore
 
 
 class TokenKeeper:
-    """The tokens of the server's store, which may have no place for any."""
+    """The tokens of the server's store, if its backend has a place for them."""
 
     def __init__(self, store: CountedStore, tokens: TokenStore | None) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class TokenKeeper:
 
     @contextlib.contextmanager
     def open(self, *, is_change: bool) -> Iterator[TokenStore]:
-        """Give the tokens, to be read or changed.
+        """Yield the tokens, to read or change them.
 
         Raises:
             Problem: 501 ``not-supported``, 403 ``read-only``, 503 ``unavailable``.

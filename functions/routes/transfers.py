@@ -44,12 +44,12 @@ from rundlet_server.storage.timeline import At
 _SENT_UNASKED: Final = frozenset(
     {"", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"}
 )
-"""Bodies of these types are sent by web pages without that the browser asks the server first."""
+"""Browsers send bodies of these types for any web page without a preflight."""
 _GZIP_NAMES: Final = ("gzip", "x-gzip")
 
 
 class ImportAnswer(TypedDict):
-    """What became of the rows of an import."""
+    """How many rows an import stored and skipped."""
 
     imported: int
     skipped: int
@@ -57,14 +57,14 @@ class ImportAnswer(TypedDict):
 
 
 class ExportResource:
-    """One snapshot."""
+    """An export of one snapshot."""
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
         self._gates = gates
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Send it, as it is read."""
+        """Send the keys and values while they are read."""
         query = Query(req, "prefix", "rev", "at", "format")
         if query.text("rev") is not None or query.text("at") is not None:
             self._store.require("history")
@@ -101,18 +101,18 @@ class ExportResource:
 
 
 def _begun(export: Export, count: int) -> Iterator[bytes]:
-    """Return the pieces of an export, the first of which were read: if that fails, it is told."""
+    """Return the pieces of an export; read ``count`` of them now, so that errors get a status."""
     pieces = iter(export)
     first = list(itertools.islice(pieces, count))
     return itertools.chain(first, pieces)
 
 
 _BROKEN_GZIP: Final = b"broken"
-"""No more of the compressed stream can follow this, and its end is missing."""
+"""Bytes that end a broken gzip stream: they are not valid gzip, and the trailer is missing."""
 
 
 class ImportResource:
-    """Rows to store."""
+    """An import of rows."""
 
     def __init__(self, store: CountedStore) -> None:
         self._store = store
@@ -120,7 +120,7 @@ class ImportResource:
         self._body_bytes_max = import_body_bytes_max(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Store them while they come."""
+        """Store the rows while they arrive."""
         if (req.content_type or "").partition(";")[0].strip().lower() in _SENT_UNASKED:
             refuse_foreign_page(req, "import keys")
         self._store.require_writable()
@@ -145,7 +145,7 @@ class ImportResource:
         return announced_size(req, "import_body_bytes_max", self._body_bytes_max)
 
     def _content(self, pieces: Iterator[bytes], *, is_packed: bool) -> Iterator[bytes]:
-        """Yield the bytes of the rows, which are bounded as the body is."""
+        """Yield the bytes of the rows; once decompressed, they have the same bound as the body."""
         if not is_packed:
             yield from pieces
             return
@@ -163,7 +163,7 @@ def _import(
     """Read and store all rows.
 
     Raises:
-        Problem: it ended early; ``line`` says where, ``imported`` how many rows are stored.
+        Problem: the import ended early, at ``line``, with ``imported`` rows stored.
     """
     reader = reader_of(name, rules)
     try:
@@ -210,12 +210,12 @@ def _covered(req: falcon.Request, rows: Rows) -> tuple[Rows, Problem | None]:
 
 
 def _stopped(problem: Problem, run: Import, line: int) -> Problem:
-    """Return a problem with how far the import came; what is stored stays."""
+    """Add the progress of the import to a problem; stored rows stay stored."""
     detail = problem.detail
     headers = dict(problem.headers)
     if run.imported:
         detail = f"{run.imported} rows are stored, then: {detail}"
-        headers.pop("Retry-After", None)  # it would say that nothing was done
+        headers.pop("Retry-After", None)  # it would mean that nothing was done
     members: dict[str, Member] = {**problem.members, "line": line, "imported": run.imported}
     members["skipped"] = run.skipped
     return Problem(
@@ -238,7 +238,7 @@ def _has_no_body(req: falcon.Request) -> bool:
 
 def _format_of_body(req: falcon.Request) -> Format:
     if not req.content_type and _has_no_body(req):
-        return Format.JSONL  # of no row at all, as of any format
+        return Format.JSONL  # a body of no rows, valid in any format
     found = format_of_type(req.content_type or "")
     if found is None:
         types = ", ".join(MEDIA_TYPES.values())

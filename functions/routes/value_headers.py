@@ -1,7 +1,7 @@
-"""The headers that describe a value, in the form that an answer needs them.
+"""The headers that describe a value, as text or as bytes.
 
 Falcon and WSGI take pairs of text, ASGI takes pairs of bytes. ``ValueHeaders`` makes both, so that
-each header stands here once.
+each header is defined once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rundlet_server.functions.messages.validators import EntityTags, Found, http
 from rundlet_server.functions.metadata import metadata_headers
 from rundlet_server.functions.units import rfc3339
 
-# A stored page must never act for the site that serves it, whatever its content type.
+# A stored page must never run scripts in the origin of the server, whatever its content type.
 _FIXED: Final = (
     ("accept-ranges", "bytes"),
     ("cache-control", "no-cache"),
@@ -49,7 +49,7 @@ class ValueHeaders(Generic[Text]):
         self._size = form("content-length")
 
     def of_unchanged(self, found: Found) -> list[tuple[Text, Text]]:
-        """Return the headers of an answer that the client has the value already."""
+        """Return the headers of 304: the client already has the value."""
         form = self._form
         revision = found.revision
         headers = [
@@ -64,7 +64,7 @@ class ValueHeaders(Generic[Text]):
         return headers
 
     def of_value(self, found: Found) -> list[tuple[Text, Text]]:
-        """Return the headers of an answer with the value; its length is not among them."""
+        """Return the headers of an answer with the value, without ``Content-Length``."""
         headers = self.of_unchanged(found)
         headers.append((self._content_type, self._form(found.content_type)))
         if found.metadata:

@@ -45,11 +45,11 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.timeline import Changes
 
 _LOOK_EVERY_S: Final = 1.0
-"""A request that waits for a value which expires looks so often: the expiry is logged later."""
+"""How often a request that waits looks at a value with an expiry, as the log has it only later."""
 
 
 class ValueResource:
-    """One value. ``decode_key`` makes the two routes differ: (rest of the path, size) → key."""
+    """One value. The two routes differ in ``decode_key``: (rest of the path, size) → key."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class ValueResource:
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
-        """The value, a range of it, or 304."""
+        """Send the value, a range of it, or 304."""
         found = self._found(req, resp, key)
         if found is None:
             return
@@ -80,7 +80,7 @@ class ValueResource:
                 hold.send_value(req, resp, found.pieces, first=first, size=last + 1 - first)
         else:
             resp.data = found.value[first : last + 1]
-        # Only now: an answer that fails before is not one with the value.
+        # Only now: a request that fails before gets an answer without these headers.
         resp.set_headers(self._headers.of_value(found))
         if wanted is not None:
             resp.status = 206
@@ -134,10 +134,10 @@ class ValueResource:
         resp.set_header("KV-Revision", str(commit.revision))
 
     def _key(self, req: falcon.Request, encoded: str, key_bytes_max: int) -> str:
-        """Return the key of a request, if the caller may touch it.
+        """Return the key of a request, if the caller's token covers it.
 
-        A key that is only read or deleted may be longer than is allowed now, if the store has it:
-        the store decides that.
+        A read or a deletion may name a key that is longer than the current limit; the store then
+        decides whether it has the key.
         """
         key = self._decode_key(encoded, key_bytes_max)
         require_keys(req.env, (key,))
@@ -162,10 +162,10 @@ class ValueResource:
         return entry
 
     def _wait(self, req: falcon.Request, resp: falcon.Response, entry: Found) -> Found:
-        """Wait as ``Prefer: wait=N`` asks to, as long as the client has the value already.
+        """Wait up to the N seconds of ``Prefer: wait=N`` for a value that the client does not have.
 
         Raises:
-            Problem: 404, which says which preference was applied, if the key was deleted meanwhile.
+            Problem: 404 with ``Preference-Applied``: the key was deleted meanwhile.
         """
         wait_s = waited_for(req.env["HTTP_PREFER"], self._source.wait_s_max)
         if not wait_s or "HTTP_IF_NONE_MATCH" not in req.env:
@@ -184,7 +184,7 @@ class ValueResource:
             found = latest
             return self._tags.read_condition_fails(req, found) != 304
 
-        if not is_another():  # it may have changed before the head was read
+        if not is_another():  # the value may have changed before the head was read
             with self._source.places.taken():
                 often_s = math.inf if entry.expires_us is None else _LOOK_EVERY_S
                 waited = Waited(name, since, wait_s, often_s)
@@ -193,7 +193,7 @@ class ValueResource:
         return found
 
     def _read(self, req: falcon.Request, key: str) -> Found | None:
-        """Return the value of a key as the query asks for it."""
+        """Return the value of a key at the revision, time or version in the query."""
         query = Query(req, "rev", "at", "version")
         version = query.version("version")
         at = asked_at(query, self._store.moment)
@@ -221,7 +221,7 @@ class ValueResource:
             try:
                 held = unmodified_condition(req, self._store.peek(op.key))
             except Problem:
-                # What modified the value may be this very request, sent before.
+                # This request may itself have modified the value when it was sent before.
                 done = self._store.commit(Txn([], idempotency=idempotency))
                 if not done.is_replay:
                     raise
@@ -244,7 +244,7 @@ def size_of(found: Found) -> int:
 
 
 def _require_whole_value(req: falcon.Request) -> None:
-    """Refuse what would store a part of a value."""
+    """Refuse a PUT of a part of a value."""
     if "HTTP_CONTENT_RANGE" in req.env:
         detail = (
             "the server does not write parts of values; send the whole value without Content-Range"

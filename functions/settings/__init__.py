@@ -1,9 +1,10 @@
 """The settings of a server: one table, and everything that is derived from it.
 
-A row of the table is a field with its default: see ``rows``. The rows stand in ``connections``,
-``feeds``, ``limits``, ``server`` and ``table``, whose ``SETTINGS`` lists them all. ``kinds`` says
-how each kind of setting is read and shown. ``reading`` reads rows from options and environment
-variables and hands them over; ``rules`` is what settings mean together.
+A row of the table is a field with its default: see ``rows``. The rows are in ``connections``,
+``feeds``, ``limits``, ``server``, ``writes`` and ``table``, whose ``SETTINGS`` lists them all.
+``kinds`` defines how each kind of setting is read and shown. ``reading`` reads settings from
+options and environment variables, and writes them as variables for other processes; ``rules`` has
+the rules between settings.
 
 Nothing here imports Falcon, numpy, Typer or a WSGI server: the help of the command line is made
 from the table.

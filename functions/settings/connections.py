@@ -1,4 +1,4 @@
-"""The rows of the limits on connections: their number, their headers, and how long waits last."""
+"""The rows of the limits on connections: their number, header sizes and timeouts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rundlet_server.functions.settings.rows import Setting, setting
 CONNECTIONS_PANEL: Final = "Connections"
 
 _HEADER_SPARE_BYTES = 16 * 1024
-_ESCAPED_GROWTH = 3  # a byte of a key is three characters of a path at most
+_ESCAPED_GROWTH = 3  # a byte of a key takes at most three characters of a path
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The most a connection may take; every one is a setting and is shown by ``/v1``."""
+    """Limits on connections; each is a setting, and ``/v1`` shows it."""
 
     connections_max: int = setting(
         1_000,
@@ -34,8 +34,8 @@ class ConnectionLimits:
         64 * 1024,
         Setting(
             Size(least=1_024),
-            "The size of the request line and all headers; a server raises it to what the longest"
-            " key needs.",
+            "The size of the request line and all headers; if the longest key needs more, a server"
+            " raises it.",
             variable="RUNDLET_MAX_HEADER_BYTES",
             option="--max-header-bytes",
             panel=CONNECTIONS_PANEL,
@@ -76,5 +76,5 @@ class ConnectionLimits:
 
 
 def header_bytes_needed(key_bytes_max: int) -> int:
-    """Room for the longest key in a path, and for the headers that go with it."""
+    """Return the bytes for the longest key in a path and the headers of its request."""
     return _ESCAPED_GROWTH * key_bytes_max + _HEADER_SPARE_BYTES

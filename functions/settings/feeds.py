@@ -13,7 +13,7 @@ _FEEDS: Final = "Feeds"
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
-    """What a process spends on requests that wait; every one is a setting and is shown by ``/v1``.
+    """Limits on requests that wait; each is a setting, and ``/v1`` shows it.
 
     waitress starts ``feeds_max`` threads beside those of ``--threads``; in Granian's event loop a
     request that waits needs none. The default is for WSGI servers that Rundlet does not start

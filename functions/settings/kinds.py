@@ -1,7 +1,7 @@
 """The kinds of settings: how each is read from text, handed over as text, and shown.
 
 A kind reads the text of an option and of an environment variable alike. ``read`` raises
-``ValueError`` with what to write instead, which the reader of the setting puts behind its name.
+``ValueError`` with what to write instead; ``reading`` puts the name of the setting before it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Kind(Protocol):
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in a help text."""
+        """The placeholder of the value in a help text."""
 
     def read(self, text: str) -> object:
-        """The value of a text; raises ``ValueError`` with what to write instead."""
+        """Return the value of a text; raise ``ValueError`` with what to write instead."""
 
     def write(self, value: object) -> str:
-        """The text that ``read`` turns into this value."""
+        """Return the text that ``read`` turns into this value."""
 
     def show(self, value: object) -> str:
-        """The value as people write it."""
+        """Return the value in a form for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,18 @@ class Flag:
     metavar: str = "1|0"
 
     def read(self, text: str) -> bool:
-        """``1`` or ``0``, or the words that stand for them."""
+        """Read ``1`` or ``0``, or a word that means the same."""
         word = text.strip().lower()
         if word not in _TRUE | _FALSE:
             raise ValueError("write 1 (on) or 0 (off)")
         return word in _TRUE
 
     def write(self, value: object) -> str:
-        """``1`` or ``0``."""
+        """Return ``1`` or ``0``."""
         return "1" if value else "0"
 
     def show(self, value: object) -> str:
-        """``on`` or ``off``."""
+        """Return ``on`` or ``off``."""
         return "on" if value else "off"
 
 
@@ -79,11 +79,11 @@ class _Plain:
     __slots__ = ()
 
     def write(self, value: object) -> str:
-        """The text of the value."""
+        """Return the text of the value."""
         return "" if value is None else str(value)
 
     def show(self, value: object) -> str:
-        """The text of the value."""
+        """Return the text of the value."""
         return self.write(value)
 
 
@@ -94,7 +94,7 @@ class Text(_Plain):
     metavar: str
 
     def read(self, text: str) -> str:
-        """The text itself."""
+        """Return the text unchanged."""
         if not text:
             raise ValueError(f"write a {self.metavar.lower()}, or leave the option out")
         return text
@@ -107,7 +107,7 @@ class Folder(_Plain):
     metavar: str = "DIR"
 
     def read(self, text: str) -> Path:
-        """The path."""
+        """Return the path."""
         if not text:
             raise ValueError("name a folder; '.' is the current one")
         if Path(text).is_file():
@@ -122,7 +122,7 @@ class File(_Plain):
     metavar: str = "FILE"
 
     def read(self, text: str) -> Path:
-        """The path."""
+        """Return the path."""
         if not text:
             raise ValueError("name a file")
         if Path(text).is_dir():
@@ -132,23 +132,23 @@ class File(_Plain):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a store; may hold a password, which is handed over and not shown."""
+    """The address of a store; ``write`` keeps its password, ``show`` leaves it out."""
 
     metavar: str = "ADDRESS"
 
     def read(self, text: str) -> StoreAddress:
-        """The address."""
+        """Return the address."""
         try:
             return StoreAddress.parse(text)
         except InvalidAddress as ex:
             raise ValueError(str(ex)) from ex
 
     def write(self, value: object) -> str:
-        """The address with its password."""
+        """Return the address with its password."""
         return value.text if isinstance(value, StoreAddress) else ""
 
     def show(self, value: object) -> str:
-        """The address without its password."""
+        """Return the address without its password."""
         return value.shown if isinstance(value, StoreAddress) else ""
 
 
@@ -160,11 +160,11 @@ class Choice(_Plain):
 
     @property
     def metavar(self) -> str:
-        """All words."""
+        """Return all words."""
         return "|".join(self.words)
 
     def read(self, text: str) -> str:
-        """The word."""
+        """Return the word."""
         if text not in self.words:
             raise ValueError(f"write {', '.join(self.words[:-1])} or {self.words[-1]}")
         return text
@@ -179,7 +179,7 @@ class Count(_Plain):
     metavar: str = "N"
 
     def read(self, text: str) -> int:
-        """The number."""
+        """Return the number."""
         digits = text.strip()
         if digits.isascii() and digits.isdigit() and len(digits) <= _COUNT_DIGITS_MAX:
             number = int(digits)
@@ -198,7 +198,7 @@ class Size:
     metavar: str = "SIZE"
 
     def read(self, text: str) -> int:
-        """The bytes."""
+        """Return the number of bytes."""
         try:
             size = bytes_of(text)
         except ValueError as ex:
@@ -210,11 +210,11 @@ class Size:
         return size
 
     def write(self, value: object) -> str:
-        """The bytes without a unit."""
+        """Return the number of bytes without a unit."""
         return str(value)
 
     def show(self, value: object) -> str:
-        """The size in a unit that gives a whole number."""
+        """Return the size in a unit that gives a whole number."""
         return shown_bytes(value) if isinstance(value, int) else ""
 
 
@@ -224,7 +224,7 @@ class Duration:
 
     Attributes:
         plain_unit: the unit of a number that has none.
-        may_be_zero: whether 0 means something.
+        may_be_zero: whether 0 is valid.
         most: the longest time in seconds, if there is one.
     """
 
@@ -234,7 +234,7 @@ class Duration:
     most: float = math.inf
 
     def read(self, text: str) -> float:
-        """The seconds."""
+        """Return the seconds."""
         try:
             seconds = seconds_of(text, self.plain_unit)
         except ValueError as ex:
@@ -246,7 +246,7 @@ class Duration:
         return seconds
 
     def write(self, value: object) -> str:
-        """The number in the plain unit if that is exact, else the seconds with their unit."""
+        """Return a number in the plain unit if that is exact, else the seconds with their unit."""
         if value is None:
             return ""
         if self.plain_unit == "s" or not isinstance(value, float):
@@ -255,7 +255,7 @@ class Duration:
         return number if self.read(number) == value else f"{value}s"
 
     def show(self, value: object) -> str:
-        """The duration in a unit that gives a whole number."""
+        """Return the duration in a unit that gives a whole number."""
         return shown_seconds(value) if isinstance(value, float) else ""
 
 
@@ -266,21 +266,21 @@ class Words:
     metavar: str
 
     def read(self, text: str) -> tuple[str, ...]:
-        """All words, each checked."""
+        """Return all words, each checked."""
         return tuple(self.read_one(word) for word in text.split())
 
     def read_one(self, word: str) -> str:
-        """The one word of an option."""
+        """Return the word of one option."""
         if word.split() != [word]:
             raise ValueError(f"write one {self.metavar.lower()}, and repeat the option for more")
         return word
 
     def write(self, value: object) -> str:
-        """All words."""
+        """Return all words."""
         return " ".join(value) if isinstance(value, tuple) else ""
 
     def show(self, value: object) -> str:
-        """All words."""
+        """Return all words."""
         return self.write(value) or "none"
 
 
@@ -291,7 +291,7 @@ class Origins(Words):
     metavar: str = "ORIGIN"
 
     def read_one(self, word: str) -> str:
-        """The one origin of an option."""
+        """Return the origin of one option."""
         if not is_origin(word):
             raise ValueError(
                 "browsers send no such origin; write it as https://app.example.org,"
@@ -301,10 +301,10 @@ class Origins(Words):
 
 
 def is_origin(text: str) -> bool:
-    """Whether it is an origin as browsers spell them, or ``*`` for all.
+    """Return whether a text is an origin as browsers spell it, or ``*`` for all.
 
-    They write lower case, punycode, no path, and no port that the scheme has anyway. Any other
-    spelling would never be equal to one of theirs, as patterns such as ``*.example.org`` are not.
+    Browsers write lower case, punycode, no path, and no default port. Any other spelling, and a
+    pattern such as ``*.example.org``, would never equal the ``Origin`` of a browser.
     """
     parts = _ORIGIN.fullmatch(text)
     if parts is None:

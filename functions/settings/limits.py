@@ -1,4 +1,4 @@
-"""The rows of the limits on keys, values, transactions and answers, which the store keeps to."""
+"""The rows of the limits on keys, values, transactions and answers, which the store enforces."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ LIMIT_ROWS: Final = {
     "answer_bytes_max": Setting(
         Size(),
         "The size of all keys and values on a page of a list, or in the answer of an mget. One"
-        " value is never too large.",
+        " value alone is always allowed.",
         variable="RUNDLET_MAX_ANSWER_BYTES",
         option="--max-answer-bytes",
         panel=LIMITS_PANEL,
         used_by="store",
     ),
 }
-"""The store's own class of limits has the defaults."""
+"""The defaults are in ``storage.interface.Limits``."""

@@ -10,11 +10,11 @@ _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_processors(quota: Path = _QUOTA) -> int:
-    """Return a number of processors, 1 at least: what the system has, or a limit on it.
+    """Return the number of processors, at least 1: those of the system, or the container's limit.
 
     Args:
-        quota: the file of the limit of a container (cgroup v2): microseconds in each period, or
-            ``max``, and the period in microseconds. See ``cgroups(7)``.
+        quota: the file with the container's limit (cgroup v2): the microseconds in each period, or
+            ``max``, and then the period in microseconds. See ``cgroups(7)``.
     """
     is_bound = hasattr(os, "sched_getaffinity")
     count = len(os.sched_getaffinity(0)) if is_bound else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Reading settings from options and environment variables, and handing them over as variables."""
+"""Read settings from options and environment variables, and write them as variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Source = Literal["option", "environment", "default"]
 GivenOptions = Mapping[str, str | bool | Sequence[str]]
-"""What a command line says, by option: a text, ``True`` for a flag, texts for a repeated one."""
+"""The given options: a text, ``True`` for a flag, or texts for an option that may be repeated."""
 
 Instance = TypeVar("Instance", bound="DataclassInstance")
 
@@ -23,7 +23,7 @@ _SHOWN_CHARACTERS_MAX: Final = 80
 
 
 class SettingError(ValueError):
-    """An option or a variable holds something that it cannot mean; the message names it."""
+    """The value of an option or a variable is invalid; the message names the option or variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Found(Generic[Instance]):
 def read(
     defaults: Instance, environ: Mapping[str, str], given: GivenOptions | None = None
 ) -> Found[Instance]:
-    """Read all settings of a class: an option goes before a variable, a variable before a default.
+    """Read all settings of a class: an option overrides a variable, a variable a default.
 
     An empty variable counts as none.
 
     Args:
-        defaults: with the values of what is said nowhere.
+        defaults: an instance with the default values.
         environ: the environment.
         given: the options.
 
@@ -69,7 +69,7 @@ def read(
 
 
 def written(settings: DataclassInstance) -> dict[str, str]:
-    """The variables that ``read`` finds these settings in."""
+    """Return the variables from which ``read`` reads these settings."""
     return {
         row.variable: row.kind.write(row.value_in(settings))
         for row in settings_of(type(settings))

@@ -1,4 +1,4 @@
-"""A row of the table of settings, and how rows stand in the classes that hold their values.
+"""A row of the table of settings, and the classes whose fields are rows.
 
 A row is a field of a dataclass: ``setting`` gives the field its default and the rest of its row,
 ``group`` makes a field of a whole dataclass of settings. ``settings_of`` lists all rows of a
@@ -41,11 +41,11 @@ class Setting:
         short: a second spelling of the option.
         panel: the heading above the option.
         default_text: how the default is shown if it depends on something else.
-        by_server: defaults of WSGI servers that have another one.
-        only: the one WSGI server that the setting matters to.
+        by_server: defaults for WSGI servers for which ``default`` does not apply.
+        only: the only WSGI server that the setting affects.
         used_by: the process that listens, the functions, or the store.
-        path: the fields that lead to the value; filled in from where the row stands.
-        default: filled in likewise.
+        path: the names of the fields that lead to the value; ``settings_of`` fills it in.
+        default: the default of the field; ``settings_of`` fills it in.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        """What ``rundlet config`` and errors about the environment call the setting."""
+        """The name of the setting in ``rundlet config`` and in errors about the environment."""
         name = self.variable or self.option
         assert name is not None
         return name
@@ -80,7 +80,7 @@ class Setting:
 
     @property
     def shown_default(self) -> str:
-        """The default as people write it."""
+        """The default in a form for people."""
         if self.default_text is not None:
             return self.default_text
         shown = self.kind.show(self.default)
@@ -89,11 +89,11 @@ class Setting:
 
     @property
     def description(self) -> str:
-        """The help, with the server that it matters to."""
+        """The help, with the only server that the setting affects."""
         return f"{self.help} Only with {self.only}." if self.only else self.help
 
     def value_in(self, instance: object) -> object:
-        """The value of this setting in the class that its path begins at."""
+        """Return the value of this setting in an instance of the class where its path begins."""
         for name in self.path:
             instance = getattr(instance, name)
         return instance
@@ -105,16 +105,16 @@ class _Group(NamedTuple):
 
 
 def setting(default: Value, row: Setting) -> Value:
-    """A field with its default and the rest of its row."""
+    """Return a field with its default and the rest of its row."""
     return field(default=default, metadata={_ROW: row})
 
 
 def group(make: Callable[[], Value], rows: Mapping[str, Setting] | None = None) -> Value:
-    """A field of a whole dataclass of settings.
+    """Return a field that is a dataclass of settings.
 
     Args:
         make: the dataclass.
-        rows: by field, for a class whose fields have none, such as one of the store's.
+        rows: rows by field, for a class whose own fields have none, such as a class of ``storage``.
     """
     return field(default_factory=make, metadata={_GROUP: _Group(make, rows or {})})  # type: ignore[arg-type] # a dataclass
 
@@ -124,7 +124,7 @@ def settings_of(
     path: tuple[str, ...] = (),
     rows: Mapping[str, Setting] | None = None,
 ) -> Iterator[Setting]:
-    """All rows of a class in the order of its fields."""
+    """Yield all rows of a class in the order of its fields."""
     for each in dataclasses.fields(kind):
         row = (rows or {}).get(each.name) or each.metadata.get(_ROW)
         if row is not None:
@@ -135,7 +135,7 @@ def settings_of(
 
 
 def with_value(instance: Instance, path: tuple[str, ...], value: object) -> Instance:
-    """A copy with one value replaced."""
+    """Return a copy with one value replaced."""
     name, *rest = path
     inner = with_value(getattr(instance, name), tuple(rest), value) if rest else value
     return dataclasses.replace(instance, **{name: inner})

@@ -1,4 +1,4 @@
-"""What settings of ``rundlet serve`` mean together: dependent defaults, and contradictions."""
+"""The rules between the settings of ``rundlet serve``: dependent defaults and conflicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXPORTS_IN_LOOP = 8
 def serve_options(
     given: GivenOptions, environ: Mapping[str, str], *, is_terminal: bool
 ) -> Found[ServeOptions]:
-    """What a server is to do that is started with these options in this environment.
+    """Return the settings of a server that starts with these options in this environment.
 
     Args:
         given: the options.
@@ -37,10 +37,10 @@ def serve_options(
 
 
 def with_file(options: ServeOptions, file: Path | None) -> ServeOptions:
-    """Serve this text file as it is if the server is read-only; else load it first.
+    """Serve this text file as the store if the server is read-only; otherwise load it first.
 
     Raises:
-        SettingError: there is a store that is to be served as it is, too.
+        SettingError: the server is read-only and has a store, too.
     """
     if file is not None and options.settings.read_only:
         _require_no_store(options.settings.store_address, file)
@@ -56,7 +56,7 @@ def _require_no_store(address: StoreAddress | None, file: Path) -> None:
 
 
 def _with_store(found: Found[ServeOptions]) -> ServeOptions:
-    """Choose between ``--store`` and ``--data``, and do what follows from the kind of store."""
+    """Choose between ``--store`` and ``--data``, and set what the scheme of the store implies."""
     options = found.instance
     store, data = (found.sources["settings", name] for name in ("store_address", "data_path"))
     if store == data != "default":
@@ -74,7 +74,7 @@ def _with_store(found: Found[ServeOptions]) -> ServeOptions:
 
 
 def _with_server(found: Found[ServeOptions]) -> ServeOptions:
-    """Choose the WSGI server, and its own defaults."""
+    """Choose the WSGI server, and apply its defaults."""
     options = found.instance
     if found.sources["server",] == "default" and options.workers > 1:
         options = replace(options, server="granian")
@@ -85,7 +85,7 @@ def _with_server(found: Found[ServeOptions]) -> ServeOptions:
 
 
 def _with_limits(options: ServeOptions) -> ServeOptions:
-    """Set the limits that follow from other settings."""
+    """Set the limits that depend on other settings."""
     settings = options.settings
     needed = header_bytes_needed(settings.limits.key_bytes_max)
     connections = replace(

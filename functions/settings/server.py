@@ -1,6 +1,6 @@
-"""The rows of what the functions and the store of a server need.
+"""The rows of the settings that the functions and the store of a server use.
 
-They reach worker processes as environment variables: all of them, also those that have an option.
+Worker processes get all of them as environment variables, including those that have an option.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _HISTORY: Final = "History"
 _LOG: Final = "Log"
 
 _RETENTION: Final = Retention()
-_STORE: Final = StoreSettings(boot_id=0)  # for its defaults; asks the system nothing
+_STORE: Final = StoreSettings(boot_id=0)  # only its defaults; does not read the boot id
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What the functions and the store of one process need."""
+    """The settings of the functions and the store of one process."""
 
     data_path: Path = setting(
         Path("data"),
@@ -64,7 +64,8 @@ class ServerSettings:
             Address(),
             "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
             " read-only, with its index in words.txt.rundlet-index; memory is the same as"
-            " --in-memory; etcd://H1,H2,H3/NAME is a store in an etcd cluster.",
+            " --in-memory; etcd://H1,H2,H3/NAME is a store in an etcd cluster, and"
+            " postgresql://USER@HOST/DATABASE one in PostgreSQL.",
             variable="RUNDLET_STORE",
             option="--store",
             default_text="the folder of --data",
@@ -249,7 +250,7 @@ class ServerSettings:
         Setting(
             Size(),
             "The size of all large answers that each process holds in memory until clients have"
-            " read them. Of a single value, which is sent from the disk, at most 768 KiB count.",
+            " read them. A single value is sent from the disk, and counts at most 768 KiB.",
             variable="RUNDLET_MAX_SENDING_BYTES",
             option="--max-sending-bytes",
             panel=LIMITS_PANEL,
@@ -260,8 +261,8 @@ class ServerSettings:
         256 * 1024 * 1024,
         Setting(
             Size(),
-            "The size of all large request bodies that each process holds in memory. Those that"
-            " do not fit while they arrive go to temporary files.",
+            "The size of all large request bodies that each process holds in memory. Bodies"
+            " that do not fit go to temporary files.",
             variable="RUNDLET_MAX_RECEIVING_BYTES",
             option="--max-receiving-bytes",
             panel=LIMITS_PANEL,
@@ -286,8 +287,7 @@ class ServerSettings:
         (),
         Setting(
             Words("NAME"),
-            "One more name by which clients may call this server while it admits every request."
-            " May be repeated.",
+            "One more host name that requests may have while there are no tokens. May be repeated.",
             variable="RUNDLET_ALLOW_HOST",
             option="--allow-host",
             panel=CONNECTIONS_PANEL,
@@ -310,7 +310,7 @@ class ServerSettings:
 
     @property
     def store(self) -> StoreAddress:
-        """Where the store is, whichever of the settings says so."""
+        """The address of the store, from whichever setting names it."""
         if self.store_address is not None:
             return self.store_address
         if self.read_only_file is not None:
@@ -318,7 +318,7 @@ class ServerSettings:
         return StoreAddress.of_folder(self.data_path)
 
     def of_store(self) -> StoreSettings:
-        """What the log store and its maintenance process need of these settings."""
+        """Return the settings of the log store and its maintenance process."""
         return StoreSettings(
             sync=self.sync,
             sync_interval_s=self.sync_interval_s,
@@ -331,7 +331,7 @@ class ServerSettings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ServerSettings:
-        """Read the settings; what is not there or empty keeps its default.
+        """Read the settings; a missing or empty variable leaves the default.
 
         Raises:
             SettingError: a variable cannot be read.
@@ -339,5 +339,5 @@ class ServerSettings:
         return read(cls(), environ).instance
 
     def to_environ(self) -> dict[str, str]:
-        """The variables that ``from_environ`` reads these settings from."""
+        """Return the variables from which ``from_environ`` reads these settings."""
         return written(self)

@@ -1,6 +1,6 @@
 """The settings that only the first process of a server needs; ``SETTINGS`` is the whole table.
 
-``ServeOptions`` is everything that ``rundlet serve`` is told.
+``ServeOptions`` has all settings of ``rundlet serve``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from rundlet_server.functions.settings.server import ServerSettings
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What ``rundlet serve`` was asked for.
+    """All settings of ``rundlet serve``.
 
     Attributes:
-        settings: of the store and the functions; paths of this server life are filled in later.
+        settings: of the store and the functions; temporary paths of a run are filled in later.
         load_path: a key-value text file to load first; an argument, so it has no row.
     """
 

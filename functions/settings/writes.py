@@ -1,4 +1,4 @@
-"""The row of what the functions do for writes."""
+"""The row of the setting for idempotent writes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT, IDEMPOTENCY_S_M
 
 @dataclass(frozen=True, slots=True)
 class WriteSettings:
-    """What the functions do for writes; it is a setting and is shown by ``/v1``."""
+    """The setting for idempotent writes, which ``/v1`` shows."""
 
     idempotency_s: float = setting(
         float(IDEMPOTENCY_S_DEFAULT),
         Setting(
             Duration(may_be_zero=False, most=IDEMPOTENCY_S_MAX),
             "How long the outcome of a write with an Idempotency-Key is remembered. It takes space"
-            " in the store for so long.",
+            " in the store for that time.",
             variable="RUNDLET_IDEMPOTENCY_TIME",
             option="--idempotency-time",
             panel=LIMITS_PANEL,

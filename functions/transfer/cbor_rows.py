@@ -1,9 +1,9 @@
-"""A CBOR sequence (RFC 8742), read: one map for each key.
+"""Read a CBOR sequence (RFC 8742) with one map for each key.
 
 Its members are ``key``, ``value`` (a byte string), ``content_type``, ``expires`` (RFC 3339),
-``ttl`` (seconds), ``meta`` (a map of texts), and ``revision`` and ``version``, which are not read.
-All but the first two may be missing. Nothing else is decoded, so no item can take more memory than
-a small multiple of its bytes: no lists, no tags, no strings of indefinite length.
+``ttl`` (seconds), ``meta`` (a map of texts), and ``revision`` and ``version``, which are ignored.
+All but the first two may be missing. The reader decodes no lists, no tags and no strings of
+indefinite length, so an item takes at most a small multiple of its bytes in memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEMBERS: Final = frozenset(
 
 
 class _Unfinished(Exception):
-    """The item goes on behind what has arrived; ``size`` bytes are needed at least."""
+    """The item has not arrived completely; at least ``size`` bytes are needed."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class _Unfinished(Exception):
 
 
 class _Malformed(BadRow):
-    """What follows cannot be found."""
+    """The end of the item is unknown, so nothing after it can be read."""
 
 
 class CborReader:
-    """Reads a CBOR sequence; behind an item that is malformed it reads nothing."""
+    """Reads a CBOR sequence up to the first malformed item."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -137,7 +137,7 @@ def _map(data: bytes, place: int) -> tuple[dict[str, Item], int]:
         if not isinstance(name, str):
             raise _Malformed("the name of a member is not text")
         if name in members:
-            raise _Malformed("a member stands there twice")
+            raise _Malformed("a member is there twice")
         members[name], place = _item(data, place)
     return members, place
 

@@ -1,4 +1,4 @@
-"""CSV, read: a header with some or all of ``writing.CSV_COLUMNS``, then a row for each key.
+"""Read CSV: a header with some or all of ``writing.CSV_COLUMNS``, then a row for each key.
 
 Columns may come in any order, and all but ``key`` and ``value`` may be missing. Fields are quoted
 as RFC 4180 says; a field in quotes may hold line feeds, so that a row may take several lines. Lines
@@ -41,9 +41,9 @@ class CsvReader(LineReader):
         self._columns: Mapping[str, int] | None = None
 
     def _last_end(self, data: bytes) -> int:
-        """Return the end of the last row: a line feed behind an even number of quotes.
+        """Return the end of the last row: a line feed after an even number of quotes.
 
-        Quotes within a field are doubled, so their number tells whether a field is open.
+        Quotes within a field are doubled, so an odd number of quotes means that a field is open.
         """
         is_quoted = self._is_quoted ^ bool(data.count(b'"') & 1)
         self._is_quoted = is_quoted
@@ -56,7 +56,7 @@ class CsvReader(LineReader):
         return 0
 
     def _first_end(self, data: bytes) -> int:
-        """Return where a row that is too long is taken to end: quotes can no longer be trusted."""
+        """Return the assumed end of a row that is too long: its quotes may be wrong."""
         return len(data)
 
     def parsed(self, block: bytes, line: int) -> Rows:
@@ -135,7 +135,7 @@ def _metadata(text: str) -> Metadata:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield lines as ``csv`` takes them; a carriage return alone ends none."""
+    """Yield lines for ``csv``; only a line feed ends a line, not a carriage return alone."""
     start = 0
     while (end := text.find("\n", start) + 1) > 0:
         yield text[start:end]

@@ -1,7 +1,7 @@
-"""Read one snapshot of a store in pieces, written in a format.
+"""Read one snapshot of a store and write it in a format, piece by piece.
 
-Memory holds a page of keys and values of about a mebibyte, whatever the size of the store. A page
-is read anew at the moment of the first. Larger values are read and written in pieces.
+An export holds one page of about a mebibyte in memory, whatever the size of the store. It reads all
+pages at the moment of the first one. It reads and writes larger values in pieces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Exported(Protocol):
     """What an export needs of a store; see ``storage.interface.Store``."""
 
     def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
-        """Return a value, a large one unread."""
+        """Return a value; a large one is read later, in pieces."""
 
     def scan(
         self,
@@ -39,7 +39,7 @@ class Exported(Protocol):
         """Return a page of a list."""
 
     def health(self) -> Health:
-        """Return how the store is."""
+        """Return the health of the store."""
 
 
 class Export:
@@ -64,7 +64,7 @@ class Export:
         """Yield the pieces.
 
         Raises:
-            StoreError: what has been yielded is not the whole.
+            StoreError: the export broke off; the yielded pieces are not the whole.
         """
         if self._writer.head:
             yield self._writer.head
@@ -122,10 +122,11 @@ def _require_small(size: int) -> None:
 
 
 def clock_ahead_us(store: Exported) -> int:
-    """Return how much earlier keys expire by the clock of the machine than by the store's time.
+    """Return how far the store's time is ahead of the clock, in microseconds; 0 if not far.
 
-    A store whose time is far ahead keeps its keys until that clock has caught up. The store that
-    its export is imported into shall not, nor shall an import into it lose keys.
+    A store whose time is far ahead expires no key until the clock has caught up. Exports and
+    imports convert times of expiry by this difference: otherwise a store that imports the keys
+    would keep them as long, and an import into this store would lose keys.
     """
     ahead_s = store.health().clock_ahead_s or 0.0
     return round(ahead_s * 1_000_000) if ahead_s > CLOCK_AHEAD_S_MAX else 0

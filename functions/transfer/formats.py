@@ -1,4 +1,4 @@
-"""What an export or import can be asked for: formats, their media types, what a conflict means."""
+"""The options of exports and imports: formats with their media types, and conflicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Format(enum.StrEnum):
 
 
 class OnConflict(enum.StrEnum):
-    """What is done with a row whose key has a value."""
+    """What an import does with a row whose key has a value."""
 
     REPLACE = "replace"
     SKIP = "skip"
@@ -39,5 +39,5 @@ _BY_MEDIA_TYPE: Final = {
 
 
 def format_of_type(content_type: str) -> Format | None:
-    """Return the format of a media type, whose parameters make no difference."""
+    """Return the format of a media type; its parameters are ignored."""
     return _BY_MEDIA_TYPE.get(content_type.partition(";")[0].strip().lower())

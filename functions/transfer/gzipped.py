@@ -15,11 +15,11 @@ _MEMBER_BYTES: Final = 1_024
 
 
 class BadGzip(ValueError):
-    """What is no gzip, or does not end; the message is a clause."""
+    """The data is not gzip, or is not complete; the message is a clause."""
 
 
 def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces compressed; the end of a stream that breaks off is missing."""
+    """Yield the pieces compressed; if ``pieces`` raises, the trailer of gzip is missing."""
     compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
     for piece in pieces:
         data = compressor.compress(piece)
@@ -29,7 +29,7 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what is compressed in a stream of one or more members, 256 KiB at most at a time.
+    """Yield the decompressed data of one or more members, at most 256 KiB at a time.
 
     Raises:
         BadGzip: it is not gzip, does not end, or consists of very many tiny members, each of which
@@ -62,7 +62,7 @@ class _Members:
                 self._next()
 
     def end(self) -> Iterator[bytes]:
-        """Yield what zlib has kept back for lack of room."""
+        """Yield the rest of the output, which zlib kept because a step was full."""
         while self._is_open and not self._decompressor.eof:
             data = self._step(b"")
             if not data:

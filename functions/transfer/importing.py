@@ -1,13 +1,13 @@
 """Store rows in batches.
 
-What an import does with a key that has a value, is one of three words:
+If a key already has a value, the import does one of three things:
 
-* ``replace``: the row replaces it;
-* ``skip``: the row is left out, and counted;
+* ``replace``: the row replaces the value;
+* ``skip``: the row is skipped and counted;
 * ``fail``: the import ends before the row.
 
-A row that has expired is left out, and counted as skipped; what its key holds stays. A batch is
-stored all or none, except one of many rows that ``Store.load`` takes.
+A row that has expired is skipped and counted; its key keeps its value. A batch is stored as a whole
+or not at all, except a batch of many rows that ``Store.load`` stores.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rundlet_server.storage.outcomes.results import Commit
 
 _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
-"""As many rows or bytes are loaded at once as ``textfile.loading`` does, and for its reasons."""
+"""The largest batch of ``Store.load``; the same as in ``textfile.loading``, for its reasons."""
 _TXN_BYTES: Final = 8 * 1024 * 1024
 
 
 class KeyExists(Exception):
-    """A key has a value, and that ends the import.
+    """A key already has a value, so the import ends.
 
     Attributes:
         line: of the row.
@@ -42,7 +42,7 @@ class KeyExists(Exception):
 
 
 class _Item(NamedTuple):
-    """A row that waits, and what is known of it beside what ``Store.load`` takes."""
+    """A row to store, with members that ``Store.load`` does not take."""
 
     row: Row
     line: int
@@ -60,22 +60,23 @@ class Imported(Protocol):
 
     @property
     def info(self) -> StoreInfo:
-        """What the store is."""
+        """The description of the store."""
 
     def commit(self, txn: Txn) -> Commit:
-        """Do a transaction."""
+        """Commit a transaction."""
 
     def load(self, rows: Sequence[Row]) -> None:
         """Store many rows."""
 
 
 class Import:
-    """Takes rows as they come, and stores them when there are enough.
+    """Collects rows and stores them in batches.
 
     Attributes:
-        imported: rows that are stored, and on stable storage as far as the sync policy says.
-        skipped: rows that were left out.
-        next_line: the line of the first row that is not stored; behind the last of all.
+        imported: number of stored rows; whether they are on stable storage depends on the sync
+            policy.
+        skipped: number of rows that were skipped.
+        next_line: the line of the first row that is not stored, or the line after the last row.
     """
 
     def __init__(
@@ -89,10 +90,10 @@ class Import:
         """Begin an import.
 
         Args:
-            store: takes the rows.
+            store: stores the rows.
             on_conflict: what to do with a key that has a value.
             ahead_us: see ``exporting.clock_ahead_us``.
-            on_stored: called with the number of rows that are done.
+            on_stored: called with the number of rows of each stored batch.
         """
         self._store = store
         self._on_conflict = on_conflict
@@ -110,10 +111,10 @@ class Import:
         self.next_line = 1
 
     def add(self, rows: Rows) -> None:
-        """Take good rows.
+        """Add good rows; store full batches.
 
         Raises:
-            KeyExists, StoreError: what was stored before stays; see ``imported``.
+            KeyExists, StoreError: rows stored before stay stored; see ``imported``.
         """
         metadata = rows.metadata
         begin = 0
@@ -130,7 +131,7 @@ class Import:
         self._waiting.extend(rows, begin, len(rows.rows))
 
     def flush(self) -> None:
-        """Store what was taken; raises as ``add``."""
+        """Store the rows that were added; raises as ``add`` does."""
         waiting, self._waiting, self._size = self._waiting, Rows(), 0
         if not waiting.rows:
             return
@@ -161,7 +162,7 @@ class Import:
         return current
 
     def _replace(self, items: list[_Item]) -> None:
-        """Store rows; of a key that comes twice, the later one."""
+        """Store rows; if a key comes twice, store the later one."""
         if self._has_load and all(item.is_plain for item in items):
             if items:
                 self._store.load([item.row for item in items])

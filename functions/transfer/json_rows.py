@@ -1,11 +1,11 @@
-"""JSON lines, read: one object on each line, blank lines between them.
+"""Read JSON lines: one object on each line; blank lines are ignored.
 
     {"key": "a", "content_type": "text/plain", "text": "hi", "revision": 7, "version": 1}
     {"key": "b", "base64": "AAH/", "expires": "2030-01-01T00:00:00Z"}
 
 ``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339), ``ttl`` (seconds) and
-``meta`` (an object of texts) may be missing; ``revision`` and ``version`` say where a line came
-from and are not read.
+``meta`` (an object of texts) may be missing; ``revision`` and ``version`` are those of the exported
+store and are ignored.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def _decoded(data: bytes) -> _Line:
 
 
 def _explained(data: bytes) -> _Line:
-    """Read a line that is unusual, if not wrong, and say what is wrong.
+    """Read a line that the fast decoder rejects, or report what is wrong with it.
 
     Raises:
-        BadRow: it is no row.
+        BadRow: the line is not a valid row.
     """
     try:
         members = json.loads(data)

@@ -1,7 +1,7 @@
 """Cut a stream of bytes into rows, in bounded memory and linear time.
 
-A reader is fed the bytes as they come, in pieces of any size, and gives the rows that are whole.
-What a row is, its own module says; here rows are found that end with a line feed.
+The caller feeds a reader bytes in pieces of any size; the reader returns the complete rows. Each
+format has a module that parses its rows; this one finds the ends of rows that end with a line feed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Reader(Protocol):
         """Take the next bytes of the file; return the rows that are complete now."""
 
     def end(self) -> Rows:
-        """Return what is left when the file has ended."""
+        """Return the remaining rows at the end of the file."""
 
 
 class LineReader(ABC):
-    """Finds the ends of rows of lines; a subclass says what is on them.
+    """Finds the ends of rows that are lines; a subclass parses the rows.
 
-    A row that is longer than any good one is bad, and dropped while it comes.
+    A row that is longer than ``Rules.row_bytes_max`` is bad; its bytes are dropped as they arrive.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -45,7 +45,7 @@ class LineReader(ABC):
         if self._is_dropping:
             if end == 0:
                 return Rows()
-            # The first end of all ends the long row; rows behind it are good again.
+            # The first line feed ends the long row; the rows after it are read again.
             end_of_long = self._first_end(data)
             self._is_dropping = False
             self._line += 1
@@ -60,7 +60,7 @@ class LineReader(ABC):
         return self._block(block)
 
     def feed_rest(self, data: bytes) -> Rows:
-        """Take what stands behind a row that was dropped."""
+        """Read the bytes after a row that was dropped."""
         return self.feed(data) if data else Rows()
 
     def end(self) -> Rows:
@@ -97,7 +97,7 @@ class LineReader(ABC):
         return block.removeprefix(codecs.BOM_UTF8)
 
     def _last_end(self, data: bytes) -> int:
-        """Return where the last row that ends in ``data`` ends; 0 if none does."""
+        """Return the end of the last row that ends within ``data``; 0 if none does."""
         return data.rfind(b"\n") + 1
 
     def _first_end(self, data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Rows on their way into a store, as every reader gives them."""
+"""Rows to store, as every reader returns them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class BadRow(ValueError):
 
 
 class Bad(NamedTuple):
-    """Where a row is that cannot be stored, and why.
+    """The place of a row that cannot be stored, and the reason.
 
     Attributes:
-        line: its first line in the file, from 1; in a CBOR sequence, its number.
+        line: its first line in the file, from 1; in a CBOR sequence, the number of the item.
         reason: one clause.
     """
 
@@ -46,12 +46,12 @@ class Rows:
     """Rows of a part of a file, in its order.
 
     Attributes:
-        rows: the good ones.
-        lines: the line of each.
-        expires_us: when a row expires, by its place in ``rows``.
-        metadata: of a row, by its place in ``rows``.
-        bad: the first of the others, in order.
-        bad_count: how many others there are.
+        rows: the good rows.
+        lines: the line of each good row.
+        expires_us: times of expiry, by index in ``rows``.
+        metadata: metadata of rows, by index in ``rows``.
+        bad: the first few bad rows, in order.
+        bad_count: number of all bad rows.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Rows:
         self.lines.append(line)
 
     def extend(self, others: Rows, begin: int, end: int) -> None:
-        """Add some of the good rows of a later part."""
+        """Add the good rows from ``begin`` to ``end`` of a later part."""
         assert isinstance(self.lines, list)
         ahead, places = len(self.rows) - begin, range(begin, end)
         times, texts = others.expires_us, others.metadata
@@ -97,7 +97,7 @@ class Rows:
         return self.first(count)
 
     def first(self, count: int) -> Rows:
-        """Return so many of the good rows."""
+        """Return the first ``count`` good rows."""
         expires_us = {place: time for place, time in self.expires_us.items() if place < count}
         metadata = {place: texts for place, texts in self.metadata.items() if place < count}
         return Rows(self.rows[:count], self.lines[:count], expires_us, metadata=metadata)
@@ -105,12 +105,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What makes a row good.
+    """The rules for good rows.
 
     Attributes:
         limits: of the store.
         any_key: in lines of text, keys need not be UUIDs.
-        strip_cr: lines of text end in CRLF; the carriage return is no part of the value.
+        strip_cr: lines of text end in CRLF; the carriage return is not part of the value.
     """
 
     limits: Limits
@@ -119,7 +119,7 @@ class Rules:
 
     @property
     def row_bytes_max(self) -> int:
-        """The most bytes that a row can have; a reader keeps no more of an unfinished one."""
+        """Maximum bytes of a row; a reader keeps no more of an incomplete row."""
         limits = self.limits
         short = _ESCAPE_BYTES * min(limits.value_bytes_max, LARGE_VALUE_BYTES)
         value = max(2 * limits.value_bytes_max, short)
@@ -131,7 +131,7 @@ class Rules:
         """Return a row.
 
         Raises:
-            BadRow: a store with these limits does not take it.
+            BadRow: the row exceeds a limit of the store, or is invalid.
         """
         encoded = encoded_text("key", key)
         size_max = self.limits.key_bytes_max
@@ -151,7 +151,7 @@ def metadata_given(texts: object) -> Metadata:
     """Return the metadata of a row.
 
     Raises:
-        BadRow: a store does not take it.
+        BadRow: a store does not accept the metadata.
     """
     if texts is None:
         return NO_METADATA
@@ -172,7 +172,7 @@ def encoded_text(name: str, text: str) -> bytes:
     """Return text as UTF-8.
 
     Raises:
-        BadRow: it has none.
+        BadRow: the text has no UTF-8 form.
     """
     try:
         return text.encode()
@@ -183,10 +183,10 @@ def encoded_text(name: str, text: str) -> bytes:
 
 
 def expiry_of(expires: str | None, ttl: float | None, now_us: int) -> int | None:
-    """Return when a row expires that says so in one of two ways.
+    """Return the time of expiry of a row in microseconds, from ``expires`` or ``ttl``.
 
     Raises:
-        BadRow: in both, or in a wrong way.
+        BadRow: the row has both, or one is invalid.
     """
     if expires is None:
         if ttl is None:
@@ -203,7 +203,7 @@ def time_us_of(text: str) -> int:
     """Return an RFC 3339 time in microseconds since the epoch.
 
     Raises:
-        BadRow: it is none, or out of range.
+        BadRow: the text is not such a time, or is out of range.
     """
     try:
         moment = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Shapes of objects that may have a time of expiry, and metadata, in all four combinations."""
+"""Shapes of objects with or without a time of expiry and metadata: four combinations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rundlet_server.storage.metadata import Metadata, encode_metadata
 
 
 class ShapesOfValues:
-    """Objects with these members, then ``expires`` and ``meta`` if they have them, then others."""
+    """Objects with the members ``names``, then ``expires`` and ``meta`` if given, then ``last``."""
 
     def __init__(self, *names: str, last: tuple[str, ...] = ()) -> None:
         self._plain = cbor.Shape(*names, *last)
@@ -19,7 +19,7 @@ class ShapesOfValues:
     def encode(
         self, members: tuple[bytes, ...], expires_us: int | None, metadata: Metadata, *last: bytes
     ) -> bytes:
-        """Return an object; its other members are encoded already."""
+        """Encode an object; ``members`` and ``last`` are encoded already."""
         if not metadata:
             if expires_us is None:
                 return self._plain.encode(*members, *last)

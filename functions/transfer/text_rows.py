@@ -1,4 +1,4 @@
-"""Key-value text, read: ``KEY SP VALUE LF``; ``storage.textfile`` says what a good line is."""
+"""Read key-value text: ``KEY SP VALUE LF``; ``storage.textfile`` defines good lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class TextReader(LineReader):
     """Reads lines of text."""
 
     def begun(self, block: bytes) -> bytes:
-        """Keep a byte-order mark, as it would be the beginning of the first key."""
+        """Keep a byte-order mark: it is a part of the first key."""
         return block
 
     def parsed(self, block: bytes, line: int) -> Rows:

@@ -1,8 +1,9 @@
 """Write the entries of a store in a format; ``*_rows`` read them back.
 
-A value that is text by its content type, and valid UTF-8, is written as text, others in base64. So
-is every value above ``LARGE_VALUE_BYTES``: it is written piece by piece, and whether all of it is
-text would be known only at its end. A CBOR sequence has the bytes as they are.
+A value is written as text if its content type means text and it is valid UTF-8, otherwise in
+base64. A value above ``LARGE_VALUE_BYTES`` is always in base64, because it is written piece by
+piece, and only its end would show whether all of it is text. A CBOR sequence has the bytes
+unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rundlet_server.storage.metadata import Metadata
 
 CSV_COLUMNS: Final = ("key", "content_type", "expires", "meta", "encoding", "value")
 _PIECE_BYTES: Final = 96 * 1024
-"""Base64 turns three bytes into four characters, so that pieces of this size can be joined."""
+"""A multiple of three, as base64 turns three bytes into four characters."""
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -35,9 +36,9 @@ class Writer(Protocol):
     """Writes one format.
 
     Attributes:
-        head: before the first row.
-        broken_end: bytes that no row begins with, so that no reader accepts what ends with them
-            as the whole.
+        head: bytes before the first row.
+        broken_end: bytes that no row begins with. A reader of an export that breaks off and ends
+            with them reports an error.
     """
 
     head: bytes
@@ -47,7 +48,7 @@ class Writer(Protocol):
         """Return entries as rows."""
 
     def large(self, value: LargeValue) -> Iterator[bytes]:
-        """Yield the pieces of a row, whose value is read meanwhile; ``pieces.verify`` comes first.
+        """Yield the pieces of a row while its value is read; call ``pieces.verify`` before.
 
         Raises:
             Damaged: see ``ValuePieces.read``.
@@ -59,13 +60,13 @@ def writer_of(name: Format, ahead_us: int = 0) -> Writer:
 
     Args:
         name: a format of ``EXPORTED``.
-        ahead_us: write every time of expiry so much earlier.
+        ahead_us: microseconds by which to write times of expiry earlier; see ``clock_ahead_us``.
     """
     return _WRITERS[name](ahead_us)
 
 
 def readable_text(value: bytes, content_type: str) -> str | None:
-    """Return the value as text, if its content type says that it is text and it is UTF-8."""
+    """Return the value as text if its content type means text and it is valid UTF-8."""
     if not _means_text(content_type):
         return None
     try:
@@ -81,7 +82,7 @@ def _means_text(content_type: str) -> bool:
 
 
 class _JsonLines:
-    r"""One object on each line; ``revision`` and ``version`` say where it came from."""
+    r"""One object on each line; ``revision`` and ``version`` are those of this store."""
 
     head = b""
     broken_end = b'{"broken\n'
@@ -167,7 +168,7 @@ _ROWS: Final = ShapesOfValues("key", "content_type", last=("value",))
 
 
 class _CborSequence:
-    """One map each (RFC 8742), with the members of an mget."""
+    """One map for each entry (RFC 8742), with the members of an item of an mget."""
 
     head = b""
     broken_end = b"\xff"
@@ -201,7 +202,7 @@ class _CborSequence:
 
 
 def cbor_row(row: Row, expires_us: int | None, metadata: Metadata) -> bytes:
-    """Return a row that is to be stored as an item of a CBOR sequence."""
+    """Encode a row as an item of a CBOR sequence."""
     key, value, content_type = row
     head = cbor.encoded_text(key), cbor.repeated_text(content_type)
     return _ROWS.encode(head, expires_us, metadata, cbor.byte_string_head(len(value))) + value

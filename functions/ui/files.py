@@ -1,4 +1,4 @@
-"""The files of the dashboard, read once, and what browsers are told about them.
+"""The files of the dashboard, read once, with their content types and entity tags.
 
 The page names every file under a build id, which is a digest over all files. So a browser may keep
 the files for good, and a page never mixes files of two versions.
@@ -72,7 +72,7 @@ class Assets:
         return self._files.get(f"{room}/{name}")
 
     def _page_of(self, files: Mapping[str, bytes]) -> bytes:
-        """The page with the build id, and with links to all modules that it needs first.
+        """Return the page with the build id, and with links to all modules that it needs first.
 
         Without these links a browser would find the modules one import after another.
         """
@@ -109,7 +109,7 @@ def modules_of(files: Mapping[str, bytes], first: str) -> list[str]:
 
 
 def _imports(name: str, body: bytes) -> Iterator[str]:
-    """The modules that a module imports when it is loaded, as paths below the folder."""
+    """Yield the modules that a module imports when it is loaded, as paths below the folder."""
     room = name.partition("/")[0]
     for target in dict.fromkeys(_IMPORT.findall(body.decode())):
         yield target.removeprefix("../") if target.startswith("../") else f"{room}/{target[2:]}"

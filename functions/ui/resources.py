@@ -1,7 +1,7 @@
-"""The routes of the dashboard: the page, its files, and the way there from ``/``.
+"""The routes of the dashboard: the page, its files, and the redirects to it.
 
-They answer without a token, because the files tell nothing of the data. All that the page shows
-comes from the API, with the token that its user enters.
+They answer without a token, because the files contain no data of the store. The page reads all data
+through the API, with the token that its user enters.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _POLICY: Final = "; ".join(
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        # The page cannot turn text into HTML or script at all, by whatever mistake.
+        # A mistake in the page cannot turn text into HTML or script.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -53,7 +53,7 @@ class PageResource:
         self._page = assets.page
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The page, or 304."""
+        """Send the page, or 304."""
         Query(req)
         resp.set_header("Content-Security-Policy", _POLICY)
         _send(req, resp, self._page, "no-cache")
@@ -70,10 +70,11 @@ class FileResource:
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, build: str, room: str, file: str
     ) -> None:
-        """The file, or 304.
+        """Send the file, or 304.
 
-        A page of another build gets the file of this one: while servers behind one address are
-        upgraded, that is better than none. But no cache may keep it under the other's name.
+        A page of another build gets the file of this build: during an upgrade of several servers
+        behind one address, that is better than an error. But no cache may keep the file under the
+        name of the other build.
         """
         Query(req)
         asset = self._assets.find(room, file)
@@ -104,7 +105,7 @@ class RootResource(FixedResource):
         super().__init__(answer)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The links, 304, or the way to the dashboard."""
+        """Send the links, 304, or a redirect to the dashboard."""
         resp.set_header("Vary", "Accept")
         if _HTML_TYPE not in req.accept or answer_type(req, offered=_OFFERED) != _HTML_TYPE:
             super().on_get(req, resp)
@@ -119,7 +120,7 @@ _OFFERED: Final = (JSON_TYPE, _HTML_TYPE)
 
 
 def _redirect(resp: falcon.Response, place: str) -> None:
-    """Go to a place beside this one, also where a proxy serves all of it below a path."""
+    """Redirect to a relative path, so that it works behind a proxy that adds a prefix, too."""
     resp.status = 307
     resp.set_headers((("Location", place), ("Cache-Control", "no-cache")))
 

@@ -1,4 +1,4 @@
-"""The sample data: transactions in the words of ``/v1/txn``, in one file for all who load it.
+"""The sample data: transactions as ``/v1/txn`` takes them, in one file.
 
 The dashboard posts them as they are (``static/tour/loading.js``); ``rundlet demo`` reads them here.
 """
@@ -36,7 +36,7 @@ SampleTxn = TypedDict(
 
 
 class SampleStep(TypedDict):
-    """A commit, and what it tells."""
+    """A commit, and a note that explains it."""
 
     note: str
     txn: SampleTxn
@@ -46,9 +46,9 @@ class Samples(TypedDict):
     """The file.
 
     Attributes:
-        prefix: how all keys of the samples begin.
-        marker: the key that says that the samples are there.
-        steps: what is committed, in this order; the last one is the release to roll back.
+        prefix: the prefix of all keys of the samples.
+        marker: a key that exists if the samples are loaded.
+        steps: the commits, in order; the last one is the release to roll back.
     """
 
     prefix: str

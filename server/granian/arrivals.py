@@ -1,8 +1,8 @@
 """Requests whose small bodies are received before they reach the event loop.
 
-One thread of Granian makes the scope of each request and delivers the parts of its body. A request
-that is answered there, or by the thread that commits, saves the loop four turns at the interpreter
-lock, which cost most beside many reads.
+One thread of Granian makes the scope of each request and delivers the parts of its body. If that
+thread, or the thread that commits, answers a request, the loop need not take the interpreter lock
+four times for it. Each time costs most while there are many reads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rundlet_server.server.granian.shortcut import Request, Schedule, send_answe
 
 
 class Arrivals:
-    """The requests that wait for their bodies or their answers.
+    """Receives the bodies of requests and tracks them until they are answered.
 
     Attributes:
-        in_flight: these requests.
+        in_flight: the requests that wait for a body or an answer.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Arrivals:
             return self._is_taken_at_once(arrival)
         part = arrival.request.proto.receive()
         if not hasattr(part, "add_done_callback"):
-            return False  # the client has disconnected, and every other call says so, too
+            return False  # the client has disconnected: later calls in the loop report it, too
         self.in_flight.add(arrival)
         self.patience.begin(part)
         part.add_done_callback(arrival)
@@ -58,24 +58,24 @@ class Arrivals:
 
 
 class Arrival(ABC):
-    """A request that waits for its body, and then for what answers it.
+    """A request that waits for its body, and then for its answer.
 
     Attributes:
-        request: any other part of this process has yet to see it.
-        size: of its body.
+        request: a request that no other part of this process has received.
+        size: the size of its body in bytes.
     """
 
     __slots__ = ("_arrivals", "_schedule", "request", "size")
 
     def __init__(self, arrivals: Arrivals, request: Request, schedule: Schedule, size: int) -> None:
-        """Take a request; ``schedule`` gets it if its body comes in parts."""
+        """Take a request; ``schedule`` passes it to the loop if its body comes in parts."""
         self._arrivals = arrivals
         self._schedule = schedule
         self.request = request
         self.size = size
 
     def __call__(self, part: asyncio.Future[Message]) -> None:
-        """Do what is to be done once the body has come; any thread may call it."""
+        """Answer the request once the body has arrived; any thread may call it."""
         arrivals, request = self._arrivals, self.request
         arrivals.patience.end(part)
         if part.cancelled():
@@ -85,7 +85,7 @@ class Arrival(ABC):
         body = message["body"] if message["type"] == "http.request" else b""
         try:
             is_taken = len(body) == self.size and self.take(body)
-        except Exception:  # the loop answers it, fails as well, and says so
+        except Exception:  # the loop answers it, fails as well, and reports it
             is_taken = False
         if not is_taken:
             request.scope["arrived"] = message
@@ -94,7 +94,7 @@ class Arrival(ABC):
 
     @abstractmethod
     def take(self, body: bytes) -> bool:
-        """Answer now or later by a body that has come whole; return false to leave it."""
+        """Answer now or later, given the whole body; return false to leave it to the loop."""
 
     def answer(self, make: Callable[[], AsgiAnswer]) -> None:
         """Send the answer and end the request; any thread may call it."""

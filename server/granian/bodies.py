@@ -1,8 +1,9 @@
 """Bodies of requests: received whole before the application is called, within bounds on memory.
 
-A body may come as slowly as its client likes, and takes no thread. Up to ``_SMALL_BYTES`` of each
-are in memory. Larger ones share a bounded memory: while they arrive they may take half of it, and
-what does not fit goes to temporary files; once whole, they wait for room in the other half.
+A client may send a body as slowly as it likes, because a body takes no thread. Up to
+``_SMALL_BYTES`` of each body are in memory. Larger bodies share a bounded memory. Incomplete bodies
+may take half of it, and those that do not fit go to temporary files. Complete bodies wait for room
+in the other half.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ Receive = Callable[[], "asyncio.Future[Message]"]
 
 
 class BrokenOffError(Exception):
-    """The client has disconnected, or stopped for too long, in the middle of a body."""
+    """The client has disconnected, or paused for too long, in the middle of a body."""
 
 
 class BadChunkError(BrokenOffError):
-    """A chunk is malformed, or the client has disconnected: Granian does not say which."""
+    """A chunk is malformed, or the client has disconnected: Granian does not report which."""
 
 
 class TooLargeError(Exception):
     """A chunked body is over the limit.
 
     Attributes:
-        size: how much of it came.
+        size: the bytes received so far.
     """
 
     def __init__(self, size: int) -> None:
@@ -57,9 +58,10 @@ class TooLargeError(Exception):
 
 
 class BodyMemory:
-    """Bounds what the large bodies of a worker take in memory. For the thread of the loop only.
+    """Bounds the memory of a worker for large bodies. Only the thread of the loop may call it.
 
-    Half of it is for bodies that arrive, so slow clients cannot take it from those that are whole.
+    Half of the memory is for incomplete bodies, so slow clients cannot take the memory of complete
+    bodies.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -69,20 +71,20 @@ class BodyMemory:
         self._whole_bytes = 0
 
     def grow(self, size: int) -> bool:
-        """Hold so many bytes more for a body that arrives; return false if they do not fit."""
+        """Reserve more bytes for an incomplete body; return false if they do not fit."""
         if self._arriving_bytes + size > self._half_bytes:
             return False
         self._arriving_bytes += size
         return True
 
     def shrink(self, size: int) -> None:
-        """Release so many bytes of a body that arrived."""
+        """Release bytes that ``grow`` reserved."""
         self._arriving_bytes -= size
 
     async def take(self, size: int) -> None:
-        """Hold room for a body that is whole, after a wait if it does not fit.
+        """Reserve memory for a complete body; wait for it if necessary.
 
-        One body alone always fits.
+        A single body always fits.
 
         Raises:
             Problem: 503 ``too-many-uploads``.
@@ -95,15 +97,15 @@ class BodyMemory:
         raise _no_room(self._bytes_max, self._arriving_bytes + self._whole_bytes + size)
 
     def give_back(self, size: int) -> None:
-        """Release the room of a body that was whole."""
+        """Release the memory of a complete body."""
         self._whole_bytes -= size
 
 
 class Patience:
-    """Ends waits for parts of bodies that last too long."""
+    """Cancels waits for parts of bodies after a timeout."""
 
     def __init__(self, timeout_s: float, is_ending: Callable[[], bool]) -> None:
-        """Allow pauses of ``timeout_s``, and of seconds at most while the server ends."""
+        """Allow pauses of ``timeout_s``, and of at most ``_ENDING_S`` while the server ends."""
         self._timeout_s = timeout_s
         self._is_ending = is_ending
         self._waits: dict[asyncio.Future[Message], float] = {}
@@ -112,7 +114,7 @@ class Patience:
         """Return the next part of a body.
 
         Raises:
-            BrokenOffError: it did not come in time.
+            BrokenOffError: the part did not arrive in time.
         """
         self.begin(part)
         try:
@@ -123,15 +125,15 @@ class Patience:
             self.end(part)
 
     def begin(self, part: asyncio.Future[Message]) -> None:
-        """Cancel a part that does not come in time; any thread may call it."""
+        """Start the timeout of a part; any thread may call it."""
         self._waits[part] = time.monotonic()
 
     def end(self, part: asyncio.Future[Message]) -> None:
-        """Forget a part that has come, or was cancelled; any thread may call it."""
+        """Stop the timeout of a part that has arrived or was cancelled; any thread may call it."""
         del self._waits[part]
 
     def check_often(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look for waits that last too long, from now on."""
+        """Cancel waits that are past their timeout, now and again from now on."""
         limit_s = min(self._timeout_s, _ENDING_S) if self._is_ending() else self._timeout_s
         latest_s = time.monotonic() - limit_s
         for part, began_s in self._waits.copy().items():
@@ -144,7 +146,7 @@ class Body:
     """The body of one request.
 
     Attributes:
-        size: how much of it has come.
+        size: the bytes received so far.
     """
 
     def __init__(self, receive: Receive, memory: BodyMemory, patience: Patience) -> None:
@@ -156,10 +158,10 @@ class Body:
         self._is_whole = False
 
     async def read(self, framing: Framing, bytes_max: int) -> BinaryIO:
-        """Receive all of it; return it as a file in memory.
+        """Receive the whole body; return it as a file in memory or a temporary file.
 
         Raises:
-            BrokenOffError: it is not whole; ``BadChunkError`` if it may be malformed.
+            BrokenOffError: the body broke off; ``BadChunkError`` if it may be malformed.
             TooLargeError: a chunked body has more than ``bytes_max``.
             Problem: 503 ``too-many-uploads``, or ``unavailable`` if no file can keep it.
         """
@@ -192,7 +194,7 @@ class Body:
         return file
 
     async def discard(self, bytes_max: int) -> None:
-        """Drop what the client still sends, up to ``bytes_max``.
+        """Read and drop the rest of the body, up to ``bytes_max``.
 
         Raises:
             BrokenOffError: the client has disconnected or stopped.
@@ -206,7 +208,7 @@ class Body:
                 return
 
     def close(self) -> None:
-        """Release the memory that it takes."""
+        """Release the memory of the body."""
         self._release()
         if self._is_whole:
             self._is_whole = False

@@ -1,14 +1,14 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain write does not reach it either: the thread that commits it answers it (``writes``). The
-   thread that receives the body of a plain mget answers that (``mgets``).
+2. A plain write does not reach the loop either: the thread that commits it answers it (``writes``).
+   The thread that receives the body of a plain mget answers the mget (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of one of two small pools. If the
    store is remote, every request is answered in a thread.
-5. The answer is sent piece by piece as the client takes it. Each piece is made in the greenlet, or
-   in a thread if the store is remote.
+5. The answer is sent piece by piece while the client reads it. The greenlet makes each piece, or a
+   thread does if the store is remote.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Bridge:
         receiving_bytes_max: int,
         is_ending: Callable[[], bool],
     ) -> None:
-        """Serve ``service``, which waits with ``waits``, until ``is_ending`` is true."""
+        """Serve ``service``, whose requests wait with ``waits``, until ``is_ending`` is true."""
         self._service = service
         self._app = service.app
         self._quick = service.quick
@@ -103,7 +103,7 @@ class Bridge:
         loop.call_later(BEAT_EVERY_S, self._beat_often, loop)
 
     async def end(self, most_s: float) -> None:
-        """Wait up to ``most_s`` for requests whose clients have left, and end all threads."""
+        """Wait up to ``most_s`` for in-flight requests, then end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
         while (self._in_flight or self._arrivals.in_flight) and loop.time() < ends_s:
@@ -191,9 +191,9 @@ class Bridge:
     async def _answer_unread(
         self, exchange: Exchange, environ: WSGIEnvironment, body: Body, size: int
     ) -> None:
-        """Answer a request without its body, then let the client send it: so it reads the answer.
+        """Answer a request without its body, then discard the body, so the client reads the answer.
 
-        The app refuses the request for the size of the body.
+        The app refuses the request because of the size of the body.
         """
         environ["CONTENT_LENGTH"] = str(size)
         exchange.is_last = True
@@ -202,7 +202,7 @@ class Bridge:
             await self._linger(exchange, body)
 
     async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
-        """Answer what the app does not get to see."""
+        """Answer a request that the server refuses itself, without the app."""
         exchange.is_last = True
         method = exchange.scope["method"]
         status, headers, body = self._service.refuse(method, problem)
@@ -238,7 +238,7 @@ class Bridge:
             await in_greenlet(self._send_pieces, exchange, pieces)
 
     def _pool_for(self, environ: WSGIEnvironment, body_bytes: int) -> ThreadPoolExecutor | None:
-        """Return the threads of which one answers a request; ``None`` if the loop does."""
+        """Return the pool of threads that answers a request; ``None`` if the loop answers it."""
         if self._service.is_remote:
             return self._waits.pool
         if body_bytes > _LARGE_BODY_BYTES:
@@ -246,7 +246,7 @@ class Bridge:
         return None if self._service.is_short(environ) else self._waits.pool
 
     def _send_pieces(self, exchange: Exchange, answer: Iterable[bytes]) -> None:
-        """Send an answer that is made while it is sent."""
+        """Send the pieces of an answer while they are made."""
         wait_for = self._waits.wait_for
         close = getattr(answer, "close", None)
         try:
@@ -266,7 +266,7 @@ class Bridge:
 
 
 def _once_more(message: Message, receive: Receive) -> Receive:
-    """Return what receives ``message`` first, and then what ``receive`` does."""
+    """Return a function that receives ``message`` first, and then the messages of ``receive``."""
     first = [message]
 
     def receive_again() -> asyncio.Future[Message]:
@@ -280,7 +280,7 @@ def _once_more(message: Message, receive: Receive) -> Receive:
 
 
 class _InThreads:
-    """An answer in pieces, each made in a thread of the pool, which none keeps while it is sent."""
+    """An answer in pieces. A thread of the pool makes each piece, and is free while it is sent."""
 
     def __init__(self, answer: Iterable[bytes], waits: LoopWaits) -> None:
         self._close: Callable[[], object] = getattr(answer, "close", bool)
@@ -295,7 +295,7 @@ class _InThreads:
         return next(self._pieces, None)
 
     def close(self) -> None:
-        """Release what the answer holds; a network may be slow, and no one waits for that."""
+        """Close the answer in the pool, so that no request waits for a slow network."""
         try:
             self._waits.pool.submit(self._close_now)
         except RuntimeError:  # the server has ended its threads

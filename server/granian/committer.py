@@ -1,7 +1,7 @@
 """The thread that commits for all requests of a worker's event loop.
 
-It takes all transactions that are queued and commits them as one group; transactions that arrive
-meanwhile form the next group. So groups are larger on slower disks, and no request keeps a thread.
+It commits all queued transactions as one group; transactions that arrive meanwhile form the next
+group. So groups are larger on slower disks, and no request needs a thread for its commit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Committer:
     """The queue, and its thread."""
 
     def __init__(self, store: CommitsGroups, loop: asyncio.AbstractEventLoop) -> None:
-        """Commit to ``store`` what is submitted in ``loop``."""
+        """Commit transactions of requests in ``loop`` to ``store``."""
         self._store = store
         self._loop = loop
         self._submitted: list[_Submitted] = []
@@ -43,11 +43,11 @@ class Committer:
     def submit(self, txn: Txn) -> asyncio.Future[Outcome]:
         """Queue a transaction; call it in the loop.
 
-        The thread gets all transactions of one turn of the loop at once: were it woken by the first
-        of them, it would compete with the loop for the interpreter, and commit smaller groups.
+        The thread gets all transactions of one turn of the loop at once. If the first of them woke
+        the thread, it would compete with the loop for the interpreter, and commit smaller groups.
 
         Returns:
-            What will hold the commit, or the exception that ``Store.commit`` would raise.
+            A future for the commit, or for the exception that ``Store.commit`` would raise.
         """
         future: asyncio.Future[Outcome] = self._loop.create_future()
         if not self._submitted:
@@ -60,7 +60,7 @@ class Committer:
         self._queue.put([(txn, report)])
 
     def end(self) -> None:
-        """Commit what is queued, and end the thread."""
+        """Commit the queued transactions, and end the thread."""
         self._hand_over()
         self._queue.put(None)
         self._thread.join(_END_S)
@@ -77,10 +77,10 @@ class Committer:
     def _commit_next(self) -> None:
         """Wait for transactions and commit them.
 
-        An exception among the outcomes refers by its traceback to this frame and those below, and
-        to a view of the store, with files that compaction may have removed. So none of these frames
-        keeps outcomes, or futures that hold one: it would be a circle, which only the garbage
-        collector ends.
+        The traceback of an exception among the outcomes refers to this frame and the frames below,
+        and to a view of the store, whose files compaction may have removed. So no frame here keeps
+        outcomes, or futures of them, in a variable: that would be a cycle, which only the garbage
+        collector frees.
         """
         group = self._next_group()
         self._report(group, self._outcomes(group))

@@ -1,9 +1,10 @@
-"""The TCP connections of a Granian worker, which Granian gives no access to.
+"""Close TCP connections of a Granian worker, to which Granian gives no access.
 
-Granian 2.8 does not let an application close a connection: it ends every answer as if it were
-whole, and keeps one that its client does not read in memory for as long as the connection is open.
-But a socket is a descriptor of this process; shutting the connection down ends both. Only Linux
-lists the descriptors and reports when data last moved, so elsewhere no connection is closed here.
+Granian 2.8 does not let an application close a connection. It ends every answer as if it were
+complete, and keeps an answer in memory as long as its connection is open, even if the client does
+not read it. But a socket is a descriptor of this process, and to shut the connection down solves
+both. Only Linux lists the descriptors and reports when data last moved, so on other systems this
+module closes no connection.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ Peer = tuple[str, str]
 
 
 class Traffic(NamedTuple):
-    """What the kernel knows of the data on one connection.
+    """The state of one connection in the kernel.
 
     Attributes:
         idle_s: seconds since a byte last moved, in either direction.
-        unsent_bytes: bytes that the client has yet to accept.
+        unsent_bytes: bytes that the client has not acknowledged.
     """
 
     idle_s: float
@@ -51,11 +52,12 @@ class Traffic(NamedTuple):
 
 
 class ConnectionCloser:
-    """Closes connections, whatever they are about, in a thread of its own.
+    """Closes connections in a thread of its own.
 
-    To find the connection of a client is to look at all of them, at some microseconds each. So one
-    look serves all that are to be closed, and a pause precedes it: clients that break thousands of
-    bodies off at once cost a few looks, and the loop none.
+    It finds the connection of a client by a scan of all connections, which takes some microseconds
+    each. So it pauses before a scan, and one scan closes all connections that were requested until
+    then: if thousands of clients break off their bodies at once, that takes a few scans, and the
+    loop does none.
     """
 
     def __init__(self) -> None:
@@ -63,10 +65,10 @@ class ConnectionCloser:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rundlet-close")
 
     def close(self, peer: Peer) -> Future[None]:
-        """Ask for the connection of a client to be closed; any thread may call it.
+        """Close the connection of a client soon; any thread may call it.
 
         Returns:
-            What is done once it is closed, or was not found.
+            A future that is done when the connection is closed or was not found.
         """
         closed: Future[None] = Future()
         self._asked.append((peer, closed))
@@ -75,7 +77,7 @@ class ConnectionCloser:
 
     def _close_asked(self) -> None:
         if not self._asked:
-            return  # an earlier look served it
+            return  # an earlier scan closed it
         time.sleep(_PAUSE_S)
         asked = [self._asked.popleft() for _ in range(len(self._asked))]
         _close_all({peer for peer, _ in asked})
@@ -96,8 +98,8 @@ def close_unread(timeout_s: float, is_ending: Callable[[], bool]) -> None:
     """Close connections whose clients do not read, from now on.
 
     Args:
-        timeout_s: such a connection has data to send, and none has moved for so long.
-        is_ending: once it is true, the time limit is a few seconds at most.
+        timeout_s: close a connection if it has unsent data and none has moved for so long.
+        is_ending: while it is true, the timeout is at most a few seconds.
     """
 
     def check_often() -> None:
@@ -141,7 +143,7 @@ def _connections() -> Iterator[socket.socket]:
 
 
 def _traffic(connection: socket.socket) -> Traffic:
-    """Ask the kernel; a socket that listens, or is just being closed, counts as not idle."""
+    """Return the traffic; a socket that listens, or is being closed, counts as not idle."""
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TIMES.size)
         unsent = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(_INT.size))

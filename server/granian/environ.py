@@ -1,8 +1,9 @@
 """The environment of a request, as WSGI defines it, made from an ASGI scope.
 
-It is the same that waitress makes of the same bytes: the raw target, the bytes of headers as
-latin-1, headers of one name joined with commas, and headers left out whose own name has an
-underscore. What waitress refuses is refused in the same words, as far as it comes this far.
+It equals the environment that waitress makes of the same bytes: it has the raw target, and headers
+as latin-1. Values of a repeated header are joined with commas, and a header whose own name has an
+underscore is left out. A request that waitress refuses is refused with the same words, unless
+Granian refuses it before.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def head_bytes(scope: Scope) -> int:
 
 
 def environ_of(scope: Scope) -> tuple[WSGIEnvironment, Framing]:
-    """Return the environment without a body, and where the body ends.
+    """Return the environment without a body, and the framing of the body.
 
     Raises:
         HeadError: the request is malformed.

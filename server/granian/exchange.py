@@ -1,4 +1,4 @@
-"""One request and its answer: how pieces are sent, and whether the client is still there."""
+"""One request and its answer: send pieces, and detect that the client disconnects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOSE: Final = (b"connection", b"close")
 
 
 class Exchange:
-    """A request that is answered. See ``functions.feeds.connection``, too."""
+    """A request and its answer; a ``Connection`` of ``functions.feeds.connection``."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, is_ending: Callable[[], bool]
@@ -52,7 +52,7 @@ class Exchange:
         await self.send({"type": "http.response.start", "status": self._status, "headers": headers})
 
     async def send_whole(self, body: bytes) -> None:
-        """Send an answer."""
+        """Send an answer in one piece."""
         await self.begin()
         await self.send({"type": "http.response.body", "body": body})
 
@@ -65,22 +65,22 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": b""})
 
     def is_gone(self) -> bool:
-        """Return whether the client has disconnected; any thread may ask."""
+        """Return whether the client has disconnected; any thread may call it."""
         if not self._is_watched:
             self._is_watched = True
             self._loop.call_soon_threadsafe(self._watch)
         return self._is_gone
 
     def is_over(self) -> bool:
-        """See ``functions.feeds.connection``; any thread may ask."""
+        """See ``functions.feeds.connection``; any thread may call it."""
         return self.is_gone() or self._is_ending()
 
     def unsent_bytes(self) -> int:
-        """Return 0: a piece is asked for when there is room for it."""
+        """Return 0: the server makes a piece only when there is room for it."""
         return 0
 
     def _watch(self) -> None:
-        """Notice that the client disconnects. The body of the request has been received."""
+        """Wait until the client disconnects; call it once the body has been received."""
         message = self.receive()
         if hasattr(message, "add_done_callback"):
             message.add_done_callback(self._noticed)

@@ -1,9 +1,10 @@
 """The event that Granian's main thread waits for: a signal to any thread of the process sets it.
 
-The kernel may give a signal of the process to any of its threads; it does so where one follows
-another closely, such as SIGTERM after SIGCONT. Python runs the handler in the main thread, but
-``threading.Event.wait`` does not return to it before the event is set, which is what the handler
-would do. Besides, a handler that sets such an event deadlocks where it interrupts the wait itself.
+The kernel may deliver a signal of the process to any of its threads; it does so if one signal
+closely follows another, such as SIGTERM after SIGCONT. Python runs the handler in the main thread,
+but only after ``threading.Event.wait`` returns. That returns when the event is set, which only the
+handler would do. Besides, if the handler interrupts the wait itself, setting such an event
+deadlocks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 
 
 class Interrupts(threading.Event):
-    """An event that wakes its waiter by a pipe, which the interpreter writes to on a signal."""
+    """An event with a pipe that wakes its waiter; the interpreter writes to it on a signal."""
 
     def __init__(self) -> None:
         """Have this process's signals wake the waiter; call it in the main thread."""
@@ -34,7 +35,7 @@ class Interrupts(threading.Event):
     def set(self) -> None:
         """Set the event; a signal handler may do so."""
         self._flag = True
-        with contextlib.suppress(BlockingIOError):  # full of bytes that wake the waiter as well
+        with contextlib.suppress(BlockingIOError):  # full: the bytes in it wake the waiter as well
             os.write(self._writer, b"!")
 
     def clear(self) -> None:
@@ -42,7 +43,7 @@ class Interrupts(threading.Event):
         self._flag = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the event is set, or until as many seconds have passed without any signal."""
+        """Wait until the event is set, or until no signal has come for ``timeout`` seconds."""
         while not self._flag:
             readable, _, _ = select.select([self._reader], [], [], timeout)
             if not readable:

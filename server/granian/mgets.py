@@ -18,7 +18,7 @@ class Mgets:
         self._arrivals = arrivals
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
-        """Answer an mget if it is plain, and return whether it may be; see ``Writes.begin``."""
+        """Begin to answer an mget if it may be plain; return whether it may be."""
         scope, quick_mgets = request.scope, self._quick_mgets
         if quick_mgets is None or scope["query_string"]:
             return False

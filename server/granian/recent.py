@@ -12,11 +12,11 @@ EVENTS_MAX: Final = 1_000
 
 
 class RecentChanges:
-    """The changes above one revision, up to another one; without values.
+    """The changes after one revision up to another one, without values.
 
     Attributes:
-        start: the changes above this revision are here.
-        until: the changes up to this revision are here.
+        start: the revision after which the changes begin.
+        until: the last revision whose changes are included.
     """
 
     def __init__(self, head: int) -> None:
@@ -26,9 +26,9 @@ class RecentChanges:
         self._oldest_revision = 0
 
     def add(self, page: Changes) -> None:
-        """Add what follows; it may begin below ``until``.
+        """Add a page; it may begin before ``until``.
 
-        What an erasure removed from the log goes from here, too.
+        If a key was erased, this removes its earlier events, as the erasure does in the log.
         """
         new = page.events[_first_above(page.events, self.until) :]
         erased = {event.key for event in new if event.kind == "erase"}
@@ -48,8 +48,9 @@ class RecentChanges:
     def page(self, prefix: str, since: int) -> Changes:
         """Return the changes of keys with a prefix after a revision, which is not below ``start``.
 
-        As in a page of the log, the last of them in a commit counts as its last event. Without any
-        change, ``next_since`` is the revision up to which there is none.
+        As in a page of the log, the last event of each commit has ``is_last``, even if the commit
+        has more events of other keys. If there are no changes, ``next_since`` is the revision up to
+        which there are none.
         """
         first = _first_above(self._events, since)
         events = [event for event in self._events[first:] if event.key.startswith(prefix)]

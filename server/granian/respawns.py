@@ -1,4 +1,4 @@
-"""Decide when to stop restarting workers: not when they die, only when they never come up."""
+"""Decide when to stop restarting workers: only if they end before they come up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Shared(Protocol):
 
 
 class Respawns(dict[int, float]):
-    """Granian's record of when it last restarted each worker; it reads this when a worker ends.
+    """The times at which Granian last restarted each worker; Granian reads them when one ends.
 
     Granian 2.8 stops the whole server when a worker ends within 5.5 s of its restart. So two
     kills of one worker in a row (by hand, or by a system that is short of memory) would stop a

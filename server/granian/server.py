@@ -61,7 +61,7 @@ def run(
     Args:
         make_service: each worker calls it; a module-level function that reads its settings from
             the environment.
-        port: held by this process; the workers bind it too.
+        port: the port that this process holds; the workers bind it, too.
         workers: the number of processes that serve.
         threads: for the long work of one worker.
         on_ready: called once, in another thread, when the server accepts connections.
@@ -90,7 +90,7 @@ def run(
         http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
         http1_settings=HTTP1Settings(
             header_read_timeout=round(limits.header_timeout_s * 1_000),
-            # The worker itself checks the limit, and says so in its answer; hyper would not.
+            # The worker itself checks the limit and answers with a reason; hyper would not.
             max_buffer_size=limits.header_bytes_max + _SPARE_BYTES,
         ),
         ssl_cert=tls.cert_path if tls else None,

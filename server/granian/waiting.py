@@ -1,12 +1,12 @@
 """Waiting in an event loop: a request of a WSGI application waits, and the loop goes on.
 
 Each request that is answered in the loop has a greenlet: a stack of its own in the thread of the
-loop. ``LoopWaits`` leaves it with something to await; the loop awaits that, serves others
-meanwhile, and then continues the greenlet. A request that is answered in a thread simply waits
-there.
+loop. ``LoopWaits`` switches from the greenlet to the loop with an awaitable; the loop awaits it,
+serves other requests meanwhile, and then continues the greenlet. A request that is answered in a
+thread simply waits there.
 
-A lock that is held while a greenlet waits may be wanted by another greenlet of the same thread,
-which would stop the loop for ever. So no code may hold one across a call of ``Waits``.
+If a greenlet waits while it holds a lock, another greenlet of the same thread may try to take the
+lock, and would block the loop for ever. So no code may hold a lock across a call of ``Waits``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 POOL_THREADS: Final = 4
-"""Threads for long work, and as many for large bodies. More of them would take more turns from the
-loop: they share one interpreter."""
+"""Threads for long work, and as many for large bodies. More threads would slow the loop, because
+all share one interpreter."""
 
 
 class _Request(greenlet):  # type: ignore[misc] # greenlet has no types
@@ -51,7 +51,7 @@ async def in_greenlet(do: Callable[..., Result], *arguments: object) -> Result:
             result = request.throw(type(ex), ex, ex.__traceback__)
         else:
             result = request.switch(value)
-    returned: Result = result  # out of the last switch
+    returned: Result = result  # the last switch returned it
     return returned
 
 
@@ -60,8 +60,8 @@ class LoopWaits:
 
     Attributes:
         pool: threads for long work.
-        bodies_pool: threads for requests with large bodies, such as imports that take minutes:
-            lists and metrics do not wait for these.
+        bodies_pool: threads for requests with large bodies, such as imports that take minutes, so
+            that lists and metrics do not wait for them.
     """
 
     def __init__(self, threads: int = POOL_THREADS) -> None:
@@ -107,7 +107,7 @@ class LoopWaits:
         try:
             raise outcome
         finally:
-            del outcome  # the exception refers to this frame: no circle may keep either alive
+            del outcome  # the exception refers to this frame: no cycle may keep either alive
 
     def commit_for(self, txn: Txn, report: Report) -> bool:
         """Queue a transaction, see ``Committer``; return false if no thread commits groups."""
@@ -148,18 +148,18 @@ class LoopWaits:
             result = self._shared_work[name] = self.loop.run_in_executor(self.pool, do)
             result.add_done_callback(lambda _: self._shared_work.pop(name))
         try:
-            shared: Result = await asyncio.shield(result)  # who ends early leaves it to the others
+            shared: Result = await asyncio.shield(result)  # a request that ends must not stop it
         finally:
             del result  # as in ``wait_for``
         return shared
 
     def wake_all(self) -> None:
-        """End all waits for commits, because the server ends; call it in the loop."""
+        """End all waits for changes, because the server ends; call it in the loop."""
         if self._watch is not None:
             self._watch.wake_all()
 
     def end(self) -> None:
-        """Let running work end, and accept no more; call it when no request is left."""
+        """Accept no more work, and end the threads; call it when no request is left."""
         for pool in (self.pool, self.bodies_pool):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._committer is not None:

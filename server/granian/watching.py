@@ -1,8 +1,8 @@
-"""Wake the requests of an event loop that wait for commits: one thread watches for all of them.
+"""Wake the requests of an event loop that wait for changes; one thread watches for all of them.
 
-It reads the changes of new commits once. The loop keeps the newest of them, and wakes the requests
-that wait for one of their keys, a few in each of its turns. The others sleep on: their position
-advances without them. Once a second the loop looks which requests are over, in one pass.
+The thread reads the changes of new commits once. The loop keeps the newest changes, and wakes the
+requests that wait for one of their keys, a few in each turn. The other requests sleep on; the loop
+advances their positions. Once a second the loop checks in one pass which requests are over.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rundlet_server.storage.timeline import Changes
 
 _LOOK_EVERY_S: Final = 1.0
 _WOKEN_AT_ONCE: Final = 50
-"""So many requests are woken in one turn of the loop, so that others get their turns between."""
+"""How many requests the loop wakes in one turn, so that others get their turns in between."""
 
 Found = Changes | None
-"""What a request waited for; ``None`` if it has to read the log."""
+"""The changes that a request waited for; ``None`` if it must read the log itself."""
 
 
 class _Sleeper:
@@ -53,7 +53,7 @@ class ChangeWatch:
         self._loop = loop
         self._recent = RecentChanges(0)
         self._sleepers: dict[str, dict[_Sleeper, None]] = {}
-        self._late: dict[_Sleeper, int] = {}  # and the revision that has to be known first
+        self._late: dict[_Sleeper, int] = {}  # with the revision that must be known first
         self._lengths: Counter[int] = Counter()
         self._due: dict[_Sleeper, Found] = {}
         self._is_wanted = threading.Event()
@@ -69,7 +69,7 @@ class ChangeWatch:
         head = self._store.wait(0, 0) if known.events else 0
         if known.events and head <= recent.until:
             return known
-        # The changes up to the head are awaited: a commit may have erased what is known here.
+        # Wait for the changes up to the head: a commit may have erased the known ones.
         sleeper = _Sleeper(watched, self._loop.create_future())
         timer = self._loop.call_later(timeout_s, self._wake_idle, sleeper)
         self._add(sleeper, head)
@@ -110,7 +110,7 @@ class ChangeWatch:
         return [*self._late, *(sleeper for same in self._sleepers.values() for sleeper in same)]
 
     def _wake_idle(self, sleeper: _Sleeper) -> None:
-        """Wake a request that waits no longer; there was no change for it unless it is due."""
+        """Wake a request whose wait is over, with no changes unless some are due."""
         if sleeper in self._due:
             sleeper.wake(self._due.pop(sleeper))
             return
@@ -129,7 +129,7 @@ class ChangeWatch:
             self._thread.start()
 
     def _look(self) -> None:
-        """Wake the requests that are over; if there is none at all, let the thread rest."""
+        """Wake the requests that are over; if no request waits, pause the thread."""
         sleepers = self._all()
         if not sleepers:
             self._is_wanted.clear()
@@ -148,7 +148,7 @@ class ChangeWatch:
                 known = self._recent.until
             try:
                 known = self._read(known)
-            except Exception:  # of the store or its disk: the requests meet it when they look
+            except Exception:  # of the store or its disk: the requests get it when they read
                 self._call(self._fail, known)
                 time.sleep(_LOOK_EVERY_S)
 
@@ -169,7 +169,7 @@ class ChangeWatch:
             self._loop.call_soon_threadsafe(do, *arguments)
 
     def _fail(self, head: int) -> None:
-        """Have all requests look by themselves."""
+        """Wake all requests to read the log themselves."""
         self._recent = RecentChanges(max(head, self._recent.until))
         self._wake([(sleeper, None) for sleeper in self._all()])
 
@@ -197,14 +197,14 @@ class ChangeWatch:
         self._wake(woken)
 
     def _changed_prefixes(self, page: Changes) -> set[str]:
-        """Return the prefixes that are waited for, of the keys of changes."""
+        """Return the prefixes of changed keys for which requests wait."""
         beginnings = {event.key[:length] for event in page.events for length in self._lengths}
         return {prefix for prefix in beginnings if prefix in self._sleepers}
 
     def _wake(self, woken: list[tuple[_Sleeper, Found]]) -> None:
         """Wake requests, in this turn of the loop and the next ones.
 
-        A request that is due already gets the older changes: it finds the newer ones when it asks
+        If a request already has changes due, it gets those; it finds the newer ones when it waits
         again.
         """
         is_scheduled = bool(self._due)

@@ -1,12 +1,11 @@
 """Run one Granian worker: the ASGI application, and the threads that end the worker cleanly.
 
-Granian 2.8 handles signals in a way that can block a worker for ever: when a signal arrives
-twice, as after Ctrl-C in a terminal (once from the terminal, once from the first process), and
-when it arrives in the moment before the worker listens. So every thread blocks these signals,
-and one thread waits for the first of them and passes it on to Granian's handler in the event loop,
-once and not too early.
+The signal handling of Granian 2.8 can block a worker for ever in two cases: if a signal arrives
+twice, as after Ctrl-C in a terminal (once from the terminal, once from the first process), and if
+it arrives just before the worker listens. So every thread blocks these signals. One thread waits
+for the first signal and passes it to Granian's handler in the event loop, once and not too early.
 
-That works only if no library has started threads before, because such a thread would receive the
+This works only if no library has started threads before, because such a thread would receive the
 signals: see ``ENVIRONMENT``.
 """
 
@@ -43,14 +42,16 @@ ENVIRONMENT: Final = {
         "background_thread:true,max_background_threads:1,dirty_decay_ms:1000,muzzy_decay_ms:0"
     ),
 }
-"""Variables for workers. numpy is imported before anything here runs, and must not start threads
-for linear algebra then; Rundlet does no linear algebra. And a worker must not import modules from
-the working directory while it starts: an app's ``queue.py`` would take the place of the standard
-library's until the worker has the import path of the first process. Granian has an allocator of its
-own, jemalloc, in which a thread that has become idle returns nothing: after 300 slow readers of a
-large value had left, a worker kept 154 MiB; with a thread of jemalloc that returns what has been
-free for a second, 5 MiB. That thread blocks all signals, and is why the first process sets
-``ONE_ARENA``, too."""
+"""Variables for workers.
+
+``OPENBLAS_NUM_THREADS``: numpy is imported before this module runs, and must not start threads for
+linear algebra; Rundlet does no linear algebra. ``PYTHONSAFEPATH``: a worker must not import modules
+from the working directory while it starts; until the worker has the import path of the first
+process, an app's ``queue.py`` would replace that of the standard library. ``_RJEM_MALLOC_CONF``:
+Granian has its own allocator, jemalloc, in which an idle thread returns no memory. After 300 slow
+readers of a large value had left, a worker kept 154 MiB; with a thread of jemalloc that returns
+memory after one second, it kept 5 MiB. That thread blocks all signals, and is why the first process
+sets ``ONE_ARENA``, too."""
 
 _SWITCH_INTERVAL_S: Final = 0.000_5
 """A thread that computes yields to the others after this time. Python's default of 5 ms makes a
@@ -66,12 +67,12 @@ MakeService = Callable[[Waits], Service]
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What the first process passes to each worker.
+    """The options that the first process passes to each worker.
 
     Attributes:
         make_service: called once; reads its settings from the environment.
         server_pid: the process that started the worker; when it ends, the worker ends, too.
-        come_up: the number of workers that came up.
+        come_up: the number of workers that came up so far.
         threads: for long work.
         limits: on connections.
         receiving_bytes_max: see ``ServerSettings``.
@@ -108,12 +109,12 @@ def load_app(options: WorkerOptions) -> App:
     )
     install(bridge.take)
     close_unread(options.limits.body_timeout_s, stop.is_asked)
-    options.come_up.value += 1  # two workers at once may count as one: the number has to change
+    options.come_up.value += 1  # two workers at once may count as one: it only has to change
     return App(bridge, waits, stop)
 
 
 class App:
-    """What Granian calls, for each request and for the life of the worker."""
+    """The ASGI application: Granian calls it for each request, and for startup and shutdown."""
 
     def __init__(self, bridge: Bridge, waits: LoopWaits, stop: _Stop) -> None:
         self._answer = bridge.answer
@@ -147,7 +148,7 @@ class _Stop:
         self._on_stop: Callable[[], None] = _nothing
 
     def begin(self, loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None]) -> None:
-        """Serve: from now on a signal ends ``loop`` in order, and calls ``on_stop`` in it."""
+        """Let a signal end ``loop`` in order from now on, and call ``on_stop`` in it."""
         self._on_stop = on_stop
         self._loop = loop
 

@@ -22,11 +22,11 @@ class Writes:
         self.arrivals = arrivals
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a write if it is plain, and return whether it is.
+        """Begin to answer a write if it is plain; return whether it is.
 
         Args:
-            request: any other part of this process has yet to see it.
-            schedule: leaves it to the loop if its body does not come in one piece.
+            request: a request that no other part of this process has received.
+            schedule: passes it to the loop if its body does not come in one piece.
         """
         scope, quick_writes = request.scope, self._quick_writes
         if quick_writes is None:
@@ -61,5 +61,5 @@ class InFlightWrite(Arrival):
         return txn is not None and self._writes.commit_for(txn, self._answer)
 
     def _answer(self, outcome: Outcome) -> None:
-        """Answer by the outcome, in the thread that commits."""
+        """Answer with the outcome, in the thread that commits."""
         self.answer(lambda: self._write.answer(outcome))

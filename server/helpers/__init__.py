@@ -2,6 +2,6 @@
 
 ``needed`` decides which of them a server needs; ``watched`` restarts the maintenance process when
 it dies; ``hung`` ends processes that are stopped or hang; ``watchdog`` lets systemd do so with the
-first process; ``scratch`` makes private folders;
-``janitor`` removes them when the server has ended.
+first process; ``scratch`` makes private folders; ``janitor`` removes them when the server has
+ended.
 """

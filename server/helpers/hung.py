@@ -1,8 +1,8 @@
 """End processes of a server that hang, so that they are replaced.
 
-A worker that is stopped still has its share of the connections, and a maintenance process that is
-stopped keeps the store from being maintained. Granian replaces a worker that ends, and
-``WatchedProcess`` does so with the maintenance process.
+A stopped worker still gets its share of the connections, and while the maintenance process is
+stopped, the store is not maintained. If a worker ends, Granian replaces it; if the maintenance
+process ends, ``WatchedProcess`` replaces it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rundlet_server.storage.counting.rows import CountingProcess
 
 _EVERY_S: Final = 1.0
 _LOOKS_MAX: Final = 15
-"""So many looks in a row at a process that does not move. Looks are counted, not seconds: if this
-process is stopped together with the others, they get their time when all go on."""
+"""How many checks in a row must find no progress of a process. Checks are counted, not seconds: if
+this process is stopped together with the others, they get the full time after all continue."""
 
 _logger = logging.getLogger("rundlet.server")
 
@@ -32,7 +32,7 @@ class HungProcesses:
     def __init__(
         self, directory: Path, *, every_s: float = _EVERY_S, looks_max: int = _LOOKS_MAX
     ) -> None:
-        """Watch the processes that count in ``directory``."""
+        """Watch the processes that have counters in ``directory``."""
         self._directory = directory
         self._every_s = every_s
         self._looks_max = looks_max
@@ -71,7 +71,7 @@ class HungProcesses:
 
 
 def _is_child(pid: int) -> bool:
-    """Return whether this process started another one that it has not waited for yet."""
+    """Return whether a process is a child that this process has not waited for yet."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

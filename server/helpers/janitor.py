@@ -27,10 +27,10 @@ def main() -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder again and again, until it is not there any more.
+    """Remove a folder repeatedly, until it stays removed.
 
-    A helper process that was just starting may still create files in the folder, and one that has
-    yet to notice the end of the server still writes to it.
+    A helper process that is just starting may still create files in the folder, and a helper that
+    has not noticed the end of the server yet still writes to it.
     """
     for _ in range(_TRIES):
         was_there = folder.exists()

@@ -1,4 +1,4 @@
-"""Which helper processes a server needs: that depends on where its store is."""
+"""Return the helper processes of a server, which depend on its store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Helper(NamedTuple):
     """A process that runs as long as the server does.
 
     Attributes:
-        name: what a warning that it died calls it.
+        name: its name in the warning that it died.
         command: program and arguments.
     """
 
@@ -23,9 +23,10 @@ class Helper(NamedTuple):
 
 
 def helpers(address: StoreAddress, settings: ServerSettings) -> list[Helper]:
-    """The helpers of a server with this store; none if the store looks after itself.
+    """Return the helpers of a server with this store.
 
-    A folder needs one that checkpoints and compacts it, unless nothing there can change.
+    A folder needs a process that checkpoints and compacts it, unless the server is read-only. Other
+    stores need none.
     """
     if address.folder is None or settings.read_only:
         return []

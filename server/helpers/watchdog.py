@@ -1,9 +1,8 @@
-"""Tell systemd that the first process of a server runs, so that it is restarted if it hangs.
+"""Notify systemd that the first process of a server runs, so that systemd restarts it if it hangs.
 
-That is the one process that no other process of the server watches. With ``WatchdogSec=`` systemd
-names a socket and an interval, and ends and restarts a service that is silent for longer: one that
-is stopped (SIGSTOP), or in which something keeps the interpreter, or the loop of a server, for
-itself. See sd_notify(3).
+No other process of the server watches the first one. With ``WatchdogSec=`` systemd passes a socket
+and an interval. It ends and restarts a service that sends nothing for longer: a process that is
+stopped (SIGSTOP), or whose interpreter or event loop is blocked. See sd_notify(3).
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 _SHARE: Final = 0.5
-"""Of the interval, as sd_watchdog_enabled(3) recommends."""
+"""The share of the interval after which to notify; sd_watchdog_enabled(3) recommends half."""
 
 
 class Watchdog:
-    """A thread that sends signs of life; a context manager."""
+    """A thread that sends keep-alive notifications; a context manager."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Read what systemd asks for; without it nothing is sent."""
+        """Read the socket and interval from ``environ``; without them, send nothing."""
         self._address = environ.get("NOTIFY_SOCKET", "")
-        if self._address.startswith("@"):  # a name that is in no folder
+        if self._address.startswith("@"):  # a socket in the abstract namespace
             self._address = "\0" + self._address[1:]
         interval_us = environ.get("WATCHDOG_USEC", "")
         is_meant = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -36,7 +35,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="rundlet-watchdog", daemon=True)
 
     def watch(self, is_moving: Callable[[], bool]) -> None:
-        """From now on be silent while ``is_moving`` is false."""
+        """Send nothing from now on while ``is_moving`` returns false."""
         self._is_moving = is_moving
 
     def __enter__(self) -> Self:
@@ -57,7 +56,7 @@ class Watchdog:
                     return
 
     def _send(self, notify: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # systemd is busy or restarting: the next one arrives
+        with contextlib.suppress(OSError):  # systemd is busy or restarting: send the next one
             notify.sendto(b"WATCHDOG=1", self._address)
 
 

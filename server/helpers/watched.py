@@ -1,8 +1,8 @@
-"""Keeping a helper process alive as long as the server, and no longer.
+"""Keep a helper process running as long as the server, and no longer.
 
-The helper's stdin is a pipe whose other end only this process holds. When this process ends,
-in whatever way, the helper reads end-of-file and ends by itself; it is never sent a signal
-unless it ignores that.
+The helper's stdin is a pipe whose other end only this process holds. When this process ends, even
+by a kill, the helper reads end-of-file and ends by itself. Only if a helper ignores the end-of-file
+does this process send it a signal.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _logger = logging.getLogger("rundlet.server")
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Run one of our own modules; ``-P`` keeps folders of the working directory out of it."""
+    """Return the command for a module; ``-P`` keeps the working directory off the import path."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 class WatchedProcess:
-    """A helper process that is started again, later and later, when it dies.
+    """A helper process that is restarted with growing delays when it dies.
 
     Use as a context manager; leaving it ends the process.
     """
@@ -37,7 +37,7 @@ class WatchedProcess:
     def __init__(
         self, name: str, command: Sequence[str], *, back_off_first_s: float = _BACK_OFF_FIRST_S
     ) -> None:
-        """``name`` is what it is called in a warning that it died."""
+        """Watch ``command``; ``name`` is its name in the warning that it died."""
         self._name = name
         self._command = command
         self._back_off_first_s = back_off_first_s
@@ -87,7 +87,7 @@ class WatchedProcess:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Break the pipe; insist where that is not heard."""
+    """Close the pipe; if the process does not end, terminate it, then kill it."""
     _break_pipe(process)
     for insist in (process.terminate, process.kill):
         try:

@@ -1,4 +1,4 @@
-"""The address of a server: one port, held from before it starts until it ends."""
+"""The address of a server: one port, held from before the server starts until it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Address:
 
     @property
     def reachable(self) -> Address:
-        """The same address; one of all interfaces becomes that of this machine."""
+        """The address to connect to: if it is that of all interfaces, the loopback address."""
         return replace(self, host=_LOOPBACK_OF.get(self.host, self.host))
 
 
@@ -41,8 +41,8 @@ class HeldPort:
 
     The socket is bound without ``SO_REUSEPORT``: with it, the kernel would let a second server
     share the port of a running one, and requests would go to either. ``SO_REUSEADDR`` makes a
-    restart possible while old connections fade. It is cleared after binding, because the kernel
-    lets two sockets that have it and do not listen yet bind the same port.
+    restart possible while old connections are in TIME_WAIT. It is cleared after binding, because
+    the kernel lets two sockets that have it and do not listen yet bind the same port.
 
     Attributes:
         address: the host as given and the real port.
@@ -119,7 +119,7 @@ def require_address(host: str) -> None:
 
 
 def _bound_socket(family: int, target: tuple[object, ...]) -> socket.socket:
-    """Bind a socket; ``HeldPort`` says why in this order."""
+    """Bind a socket; ``HeldPort`` explains the order of the steps."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

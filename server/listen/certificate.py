@@ -1,9 +1,8 @@
 """Read the fields of a certificate that decide whether Granian's TLS library accepts it.
 
 OpenSSL, which has already loaded the file at this point, accepts more than rustls does: old
-versions of X.509, and rare curves. A Granian worker panics over those each time it starts.
-Neither library can check a file for this beforehand, so this module reads the few fields that
-matter.
+versions of X.509, and rare curves. With these, a Granian worker panics each time it starts. Neither
+library can check a file for this beforehand, so this module reads the few relevant fields.
 """
 
 from __future__ import annotations

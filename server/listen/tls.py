@@ -50,8 +50,8 @@ def load_tls_files(
 class _NoPassword:
     """Gives OpenSSL no password for a key, and records whether OpenSSL asked for one.
 
-    Granian 2.8 accepts a password, but its TLS library panics over keys as openssl encrypts them
-    today.
+    Granian 2.8 accepts a password, but its TLS library panics on keys that current versions of
+    openssl encrypt.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ def _text(path: Path) -> str:
 
 
 def _require_usable(certificate: Certificate, path: Path, now_s: float) -> None:
-    """Reject what OpenSSL accepts but Granian or every client rejects."""
+    """Reject a certificate that OpenSSL accepts but Granian or every client rejects."""
     if not certificate.is_version_3:
         raise TlsError(
             f"{path} is an X.509 certificate of version 1, which cannot name a host; create one of"

@@ -1,5 +1,5 @@
-"""What both servers make of a request before the application sees it.
+"""The checks that both servers make before the application gets a request.
 
-``checks`` refuses what two servers in a row could understand differently; ``refusals`` answers it
-as the application answers errors.
+``checks`` refuses requests that two servers in a row could interpret differently; ``refusals``
+makes their answers, which look like the errors of the application.
 """

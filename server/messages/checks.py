@@ -1,4 +1,4 @@
-"""Checks of the head of a request that both servers make in the same words (RFC 9112)."""
+"""Checks of the head of a request (RFC 9112), with the same errors in both servers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SHOWN_BYTES: Final = 80
 
 
 class Framing(NamedTuple):
-    """Where the body of a request ends.
+    """The framing of the body of a request.
 
     Attributes:
-        is_chunked: behind its last chunk.
-        size: otherwise after so many bytes.
+        is_chunked: the body ends with its last chunk.
+        size: if it is not chunked, its size in bytes.
     """
 
     is_chunked: bool
@@ -55,12 +55,12 @@ def check_target(target: bytes) -> None:
 
 
 def framing_of(codings: str | None, length: str | None, version: str) -> Framing:
-    """Return where a body ends.
+    """Return the framing of a body.
 
     Args:
         codings: the header ``Transfer-Encoding``.
-        length: the header ``Content-Length``; a size of too many digits counts as one that no limit
-            allows.
+        length: the header ``Content-Length``; a number with too many digits becomes a size that
+            exceeds every limit.
         version: of HTTP, such as ``1.1``.
 
     Raises:
@@ -83,7 +83,7 @@ def framing_of(codings: str | None, length: str | None, version: str) -> Framing
 
 
 def shown(data: bytes) -> str:
-    """Return a part of a head as an error quotes it."""
+    """Return a part of a head, quoted and shortened for an error."""
     text = data[:_SHOWN_BYTES].decode("latin-1")
     return f"{text!r}{'…' if len(data) > _SHOWN_BYTES else ''}"
 

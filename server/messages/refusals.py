@@ -1,4 +1,4 @@
-"""Answers to requests that a server refuses itself, in the form of the application's errors."""
+"""Answers to requests that a server refuses without the application, as the same problems."""
 
 from __future__ import annotations
 

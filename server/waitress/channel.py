@@ -31,11 +31,11 @@ from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
 
 _TURN_BYTES: Final = 128 * 1024
-"""What one connection may send before the others have their turn. waitress itself sends as long as
-the client takes it, and one thread sends for all connections: beside eight fast clients that read
+"""Bytes that one connection may send before the others have their turn. waitress itself sends as
+long as the client reads, and one thread sends for all connections: while eight fast clients read
 values of 8 to 32 MiB, half of all small reads took 0.17 s."""
 _AT_ONCE_MAX: Final = 8
-"""Pipelined requests that are answered before others have their turn; the rest goes to a thread."""
+"""Pipelined requests that are answered in one turn; a thread answers the rest."""
 _STALLED_S: Final = 5.0
 _SETTLED_S: Final = 0.2
 _LINGER_S: Final = 10.0
@@ -46,21 +46,21 @@ _PRESSED_SHARE: Final = 20  # one connection in so many is closed at a time
 
 
 Quick = Callable[[dict[str, object]], tuple[str, list[tuple[str, str]], bytes] | None]
-"""Returns the status, headers and body for an environment if that needs no wait."""
+"""Returns the status, headers and body if that needs no wait, else ``None``."""
 
 
 class Task(WSGITask):  # type: ignore[misc] # waitress has no types
     """A request whose connection stays open if the answer has no body, or is sent in chunks.
 
-    waitress 3.0 closes the connection after each answer without a length, so every export, and
-    every PUT and DELETE, would need a new one. But chunks end with the last of them, and a 204 or
-    304 with its headers (RFC 9112, section 6.3), so the client knows where it ends. The same goes
-    for an answer to HEAD without a length: waitress would announce and send chunks, and the client
-    would take them for the beginning of the next answer.
+    waitress 3.0 closes the connection after each answer without a length, so every export, PUT and
+    DELETE would need a new one. But the client knows where such an answer ends: a chunked body ends
+    with its last chunk, and a 204 or 304 ends with its headers (RFC 9112, section 6.3). An answer
+    to HEAD without a length ends with its headers, too: waitress would announce and send chunks,
+    and the client would take them for the beginning of the next answer.
     """
 
     def get_environment(self) -> dict[str, object]:
-        """Return the environment of the request, which tells of the connection, too."""
+        """Return the environment of the request, with the connection in ``CONNECTION``."""
         environ: dict[str, object] = super().get_environment()
         environ[CONNECTION] = self.channel
         return environ
@@ -79,7 +79,7 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
             super().set_close_on_finish()
 
     def build_response_header(self) -> bytes:
-        """Return the headers, which ask a client to use no more a connection that ends soon."""
+        """Return the headers; if the server shuts down, they have ``Connection: close``."""
         if self.channel.is_ending() and len(self.channel.requests) == 1:
             super().set_close_on_finish()
         header: bytes = super().build_response_header()
@@ -96,7 +96,7 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
         return header + body if self.has_body else header
 
     def _kept_open_header(self) -> bytes:
-        """Return what ``build_response_header`` returns if the connection stays open, but sooner.
+        """Return the same bytes as ``build_response_header`` for an open connection, but faster.
 
         waitress spells every name of a header anew, which took a fifth of the time of a GET.
         """
@@ -132,13 +132,13 @@ def _spelled(name: str) -> str:
 
 
 class Channel(HTTPChannel):  # type: ignore[misc] # as above
-    """A connection that knows whether it is past a time limit.
+    """A connection with time limits.
 
     Attributes:
         lingers: the client may still be sending when it gets its last answer. If the server closed
             the socket then, the system would reset the connection, and the client might lose the
-            answer. So the server ends its own direction only, and discards what arrives for a
-            while, until the client closes the connection.
+            answer. So the server ends only its own direction, and discards the input for a while,
+            until the client closes the connection.
     """
 
     task_class = Task
@@ -163,9 +163,9 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
     ) -> None:
         """Take an accepted connection.
 
-        ``body_limit`` as for ``StrictParser``; ``is_ending`` returns whether the server shuts down;
-        a thread calls ``work_on`` when it begins to answer a request of this connection; ``quick``
-        answers what needs no wait; ``refuse`` answers what waitress rejects.
+        See ``StrictParser`` for ``body_limit``. ``is_ending``: whether the server shuts down. A
+        thread calls ``work_on`` when it begins to answer a request of this connection. ``quick``
+        answers requests that need no wait, and ``refuse`` those that waitress rejects.
         """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
@@ -181,12 +181,12 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self._at_once = 0
 
     def received(self, data: bytes) -> bool:
-        """Divide what has arrived into requests, and start the first of them.
+        """Divide the received bytes into requests, and start the first one.
 
-        Every byte belongs to one request. A complete request is never changed any more: waitress's
-        own method sends 100 also after the end of a request, marks the request incomplete by that,
-        and gives its headers to the next one. What follows the last request of a connection, such
-        as a body that is not read, is not parsed.
+        Every byte belongs to one request. A complete request never changes: waitress's own method
+        sends 100 even after the end of a request, which marks the request as incomplete and gives
+        its headers to the next one. Bytes after the last request of a connection, such as a body
+        that is not read, are not parsed.
         """
         self._at_once = 0
         with self.requests_lock:
@@ -205,7 +205,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         return True
 
     def _take_request(self, request: StrictParser) -> None:
-        """Queue a request that is complete; the next one gets a parser, and a state, of its own."""
+        """Queue a complete request; the next one gets its own parser and state."""
         self.request = None
         self.sent_continue = False
         if request.empty:
@@ -219,8 +219,9 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
     def _answer_at_once(self, request: StrictParser) -> bool:
         """Answer a request here, without a thread, if that needs no wait; return whether it did.
 
-        To hand a plain GET to a thread and to wake the loop afterwards takes longer than to answer
-        it. A client that pipelines requests has its turn as others do, and must read its answers.
+        To pass a plain GET to a thread and to wake the loop afterwards takes longer than to answer
+        it. If a client pipelines requests, at most ``_AT_ONCE_MAX`` are answered here, and only
+        while it has read all earlier answers.
         """
         is_turn = self._at_once < _AT_ONCE_MAX and not self.total_outbufs_len
         is_read = not request.error and request.command in QUICK_METHODS
@@ -245,13 +246,13 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         super().service()
 
     def _flush_some(self, *, do_close: bool = True) -> bool:
-        """Send some of what there is, a turn at most; waitress calls it in one thread at a time."""
+        """Send output, at most one turn; waitress calls it in one thread at a time."""
         self._turn_bytes = 0
         is_sent: bool = super()._flush_some(do_close=do_close)
         return is_sent
 
     def send(self, data: bytes, *, do_close: bool = True) -> int:
-        """Send what the socket takes; 0 bytes, as if it were full, at the end of a turn."""
+        """Send what the socket accepts; at the end of a turn, return 0 as if it were full."""
         if self._turn_bytes >= _TURN_BYTES:
             return 0
         sent: int = super().send(data[: _TURN_BYTES - self._turn_bytes], do_close=do_close)
@@ -259,7 +260,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         return sent
 
     def handle_write(self) -> None:
-        """Send what there is; after the last answer close the connection, or linger."""
+        """Send output; after the last answer, close the connection or linger."""
         if not (self.lingers and self.close_when_flushed):
             super().handle_write()
             return
@@ -269,11 +270,11 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         elif not self.total_outbufs_len:
             self.close_when_flushed = False
             self._linger_until_s = time.time() + _LINGER_S
-            with contextlib.suppress(OSError):  # the client is gone; the next read tells
+            with contextlib.suppress(OSError):  # the client is gone; the next read reports it
                 self.socket.shutdown(socket.SHUT_WR)
 
     def handle_read(self) -> None:
-        """Take what has arrived; discard it after the last answer."""
+        """Read input; discard it after the last answer."""
         if self._linger_until_s is None:
             super().handle_read()
             return
@@ -287,10 +288,10 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
             self.handle_close()
 
     def is_over(self) -> bool:
-        """See ``functions.feeds.connection``; any thread may ask.
+        """See ``functions.feeds.connection``; any thread may call it.
 
-        While a request is in flight the main thread reads nothing, so it does not notice that the
-        client has closed the connection: the end of the input waits in the socket.
+        While a request is in flight, the main thread does not read the socket, so this method looks
+        there for the end of the input.
         """
         if self.is_ending() or not self.connected:
             return True
@@ -326,8 +327,8 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
     def is_done(self) -> bool:
         """Return whether a server that shuts down may close the connection.
 
-        It may if no request and no answer is interrupted, or if the client has stopped for
-        seconds in the middle of one. A connection that is new, or was used just now, may have a
+        It may if that interrupts no request and no answer, or if the client has stopped for
+        ``_STALLED_S`` in the middle of one. A connection that is new, or was just used, may have a
         request on its way.
         """
         is_waiting = self.total_outbufs_len or (self.request is not None and not self.requests)
@@ -340,8 +341,8 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
 def close_all(channels: Iterable[Channel]) -> None:
     """Close connections; call it in the thread that owns the sockets.
 
-    waitress's own way is to mark a connection and close it when its socket accepts bytes again.
-    The socket of a client that does not read never does.
+    waitress itself marks a connection, and closes it when its socket accepts bytes again. If the
+    client does not read, that never happens.
     """
     for channel in channels:
         channel.handle_close()

@@ -25,8 +25,8 @@ class ChunkedReceiver:
     """The body of one request, while it arrives.
 
     Attributes:
-        completed: the last chunk and the trailers are there.
-        error: why the body is malformed; after that it takes nothing more.
+        completed: the last chunk and the trailers have arrived.
+        error: why the body is malformed; nothing after the error is read.
     """
 
     def __init__(self, buffer: OverflowableBuffer) -> None:
@@ -44,7 +44,7 @@ class ChunkedReceiver:
         return len(self._buffer)
 
     def received(self, data: bytes) -> int:
-        """Take what has arrived; return how many bytes of it belong to the body."""
+        """Read received bytes; return how many of them belong to the body."""
         position = 0
         pieces: list[bytes] = []
         while position < len(data) and not self.completed and self.error is None:
@@ -65,11 +65,11 @@ class ChunkedReceiver:
         return file
 
     def getbuf(self) -> OverflowableBuffer:
-        """Return what holds the content."""
+        """Return the buffer with the content."""
         return self._buffer
 
     def _take_line(self, data: bytes, position: int) -> int:
-        """Take a line, or its part that has arrived; return the position after it."""
+        """Read a line, or the received part of it; return the position after it."""
         found = data.find(b"\n", position) + 1
         end = found or len(data)
         self._line += data[position:end]
@@ -90,7 +90,7 @@ class ChunkedReceiver:
             return
         digits = found[1].lstrip(b"0")
         self._count_overhead(len(line) - len(digits))
-        # More digits mean more than any limit allows, and it is the same how much more.
+        # A size with more digits exceeds every limit, so its exact value does not matter.
         self._left = int(digits[:_SIZE_DIGITS] or b"0", 16)
         self._take = self._take_end if self._left else self._take_trailer
 
@@ -100,7 +100,7 @@ class ChunkedReceiver:
         self._take = self._take_size
 
     def _take_trailer(self, line: bytes) -> None:
-        """Check a trailer and drop it: no trailer means anything here."""
+        """Check a trailer and drop it, because the server uses none."""
         self._count_overhead(len(line))
         if line == _END:
             self.completed = True

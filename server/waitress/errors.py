@@ -1,4 +1,4 @@
-"""Answer requests that waitress itself rejects, before the app sees them, as the app would."""
+"""Answer requests that waitress rejects without the app, in the form of the app's errors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Parse the head of a request: the request line and the headers (RFC 9112, sections 2 to 5).
 
-Every step takes time linear in the size of the head. The expressions are such that no character
-can be matched in two ways, so a mismatch never makes one try again from another position.
-waitress's own parser takes quadratic time for blanks before a value and for some targets.
+Every step takes time linear in the size of the head. The regular expressions cannot match a
+character in two ways, so they never backtrack. waitress's own parser takes quadratic time for
+blanks before a value and for some targets.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def parse_head(data: bytes) -> Head:
 
 
 def check_beginning(received: bytearray, checked_size: int) -> None:
-    """Reject bytes that cannot become a head, whatever follows, so that no client waits in vain.
+    """Reject bytes that cannot begin a valid head, so that no client waits in vain.
 
     Args:
-        received: all that came of the head so far.
-        checked_size: how much of it was checked before.
+        received: the bytes of the head so far.
+        checked_size: the number of bytes that were checked before.
 
     Raises:
         HeadError: they are of another protocol, such as TLS, or their lines do not end with CRLF.

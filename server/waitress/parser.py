@@ -1,4 +1,4 @@
-"""A request of waitress while it arrives: where its body ends, and what is rejected at once."""
+"""Parse a request of waitress while it arrives: find its end, or reject it at once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         began_s: when the first byte of the request arrived.
         method: as the client sent it, even if the rest of the request is malformed or too long.
         is_body_unread: the app gets the request without its body, which is over the app's limit.
-            ``CONTENT_LENGTH`` says how long the body is or how much of it came, and the app
-            rejects the request for it.
+            ``CONTENT_LENGTH`` is the size of the body, or of the part that arrived, and the app
+            rejects the request because of it.
         expect_continue: the client waits for 100 before it sends the body.
     """
 
@@ -64,7 +64,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         return self.error is not None or not is_kept
 
     def received(self, data: bytes) -> int:
-        """Take what has arrived; return how many bytes of it belong to this request."""
+        """Read received bytes; return how many of them belong to this request."""
         if self.completed:
             return 0
         return self._receive_body(data) if self.headers_finished else self._receive_head(data)
@@ -108,7 +108,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         self._expect_body()
 
     def _reduce_connection(self) -> None:
-        """Leave of ``Connection`` what waitress compares it with: ``close`` or ``keep-alive``."""
+        """Reduce ``Connection`` to the option that waitress knows: ``close`` or ``keep-alive``."""
         options = {x.strip(" \t").lower() for x in self.headers.pop("CONNECTION", "").split(",")}
         for option in ("close", "keep-alive"):
             if option in options:

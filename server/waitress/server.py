@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 1.0
 _BLOCKED_S: Final = 5.0
-"""A turn of the loop that takes longer is late: it waits for ``_POLL_S`` at most."""
+"""If a turn of the loop takes longer, the loop hangs: a turn waits at most ``_POLL_S``."""
 _CHECK_EVERY_S: Final = 0.5
 _DRAIN_POLL_S: Final = 0.05
 _OTHER_SOCKETS: Final = 2  # the listening socket, and the one that wakes the loop
@@ -72,9 +72,9 @@ class GracefulServer:
             app: called in ``threads`` threads.
             listener: bound, and not listening yet.
             threads: the number of requests that are handled at the same time.
-            body_limit: the largest body that ``app`` takes on each path. Of a larger one the
-                server reads no more: it calls ``app`` without the body, and ``app`` rejects the
-                request, because its answers say more.
+            body_limit: the largest body that ``app`` accepts on each path. The server does not read
+                a larger body: it calls ``app`` without it, and ``app`` rejects the request, because
+                its errors have more details.
             refuse: answers a request that is refused before ``app`` is called.
             limits: the limits on connections.
             quick: answers some requests instead of ``app``, in the thread of the loop.
@@ -131,7 +131,7 @@ class GracefulServer:
         self._sockets.close()
 
     def is_moving(self) -> bool:
-        """Return whether the loop turns, or does not run; any thread may ask."""
+        """Return whether the loop makes progress, or does not run; any thread may call it."""
         turned_s = self._turned_s
         return turned_s is None or time.monotonic() - turned_s < _BLOCKED_S
 
@@ -147,7 +147,7 @@ class GracefulServer:
     def _turn(self, timeout_s: float) -> None:
         """Wait for an event on any socket, and handle it."""
         self._turned_s = time.monotonic()
-        self._sockets.ask(self._server)  # it waits for nothing while there are too many
+        self._sockets.ask(self._server)  # it accepts nothing while there are too many connections
         self._sockets.turn(timeout_s)
 
     def _close_some(self) -> None:

@@ -1,10 +1,10 @@
-"""Wait for events on many sockets, and ask only those about which something has changed.
+"""Wait for events on many sockets, and update only the sockets that have changed.
 
-waitress's own loop asks each socket in each turn what it waits for, and tells the system all of it
-again. A turn with a thousand connections took 3 ms then, whatever happened in it. ``Sockets`` keeps
-what each socket waits for in an epoll instance, and asks a socket again after an event on it, or
-after a thread that answers a request of it woke the loop. So a turn costs as much as there are
-events.
+waitress's own loop asks each socket in each turn which events it waits for, and passes all of them
+to the system again: a turn with a thousand connections took 3 ms, even without events. ``Sockets``
+keeps the events of each socket in an epoll instance. It asks a socket again only after an event on
+it, or after a thread that answers one of its requests woke the loop. So the cost of a turn depends
+on the number of events only.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _ONE_EVENT: Final = select.EPOLLONESHOT
 class Sockets(dict[int, wasyncore.dispatcher]):
     """The sockets of one server by descriptor, which waitress adds and removes.
 
-    A socket is armed for one event. After the event it is asked again, and until then it has no
-    other one, not even that its client is gone: so a connection whose request is in flight needs no
-    call to the system.
+    A socket is armed for one event. Until it is asked again after the event, it gets no further
+    event, not even that its client is gone: so a connection with an in-flight request needs no
+    system call.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._epoll = select.epoll()
-        self._armed: dict[int, int] = {}  # what the system was told; 0 after the event
+        self._armed: dict[int, int] = {}  # the events in epoll; 0 after the event
         self._changed: deque[wasyncore.dispatcher] = deque()
         self._at_work = threading.local()
         self._is_woken = False
@@ -42,13 +42,13 @@ class Sockets(dict[int, wasyncore.dispatcher]):
         self._changed.append(socket)
 
     def __delitem__(self, descriptor: int) -> None:
-        """Forget a socket that is still open: its descriptor may be another's soon."""
+        """Forget a socket before it is closed, because its descriptor may soon be reused."""
         super().__delitem__(descriptor)
         if self._armed.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
     def ask(self, socket: wasyncore.dispatcher) -> None:
-        """Ask a socket what it waits for, in the next turn."""
+        """Ask a socket in the next turn which events it waits for."""
         self._changed.append(socket)
 
     def turn(self, timeout_s: float) -> None:
@@ -57,19 +57,19 @@ class Sockets(dict[int, wasyncore.dispatcher]):
         for descriptor, flags in self._epoll.poll(timeout_s):
             socket = self.get(descriptor)
             if socket is None or not self._armed.get(descriptor):
-                continue  # closed by an event before; another may have the descriptor by now
+                continue  # an earlier event closed it; the descriptor may be reused
             self._armed[descriptor] = 0
             wasyncore.readwrite(socket, flags)
             self._changed.append(socket)
 
     def work_on(self, socket: wasyncore.dispatcher) -> None:
-        """Note which socket the calling thread answers; ``wake`` asks that one."""
+        """Record which socket the calling thread answers; ``wake`` marks it as changed."""
         self._at_work.socket = socket
 
     def wake(self, pull: Callable[[], None]) -> None:
-        """End the turn in which the loop waits, because the thread has changed what a socket needs.
+        """Wake the loop, because the thread has changed the events that a socket waits for.
 
-        Any thread may call it. ``pull`` is called if no other thread did so since the last turn.
+        Any thread may call it. It calls ``pull`` unless another thread has since the last turn.
         """
         socket = getattr(self._at_work, "socket", None)
         if socket is not None:
@@ -83,7 +83,7 @@ class Sockets(dict[int, wasyncore.dispatcher]):
         self._epoll.close()
 
     def _arm_changed(self) -> None:
-        # In this order: what a thread appends after it sees that the loop is woken is found here.
+        # Reset first: a socket that a thread appends without a wake is then found below.
         self._is_woken = False
         changed = self._changed
         while changed:
@@ -101,6 +101,6 @@ class Sockets(dict[int, wasyncore.dispatcher]):
             if flags == (armed or 0):
                 continue
             arm = self._epoll.register if armed is None else self._epoll.modify
-            with contextlib.suppress(OSError):  # a thread that answers has just closed it
+            with contextlib.suppress(OSError):  # the thread that answers has just closed it
                 arm(descriptor, flags | _ONE_EVENT)
                 self._armed[descriptor] = flags

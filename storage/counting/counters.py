@@ -67,8 +67,8 @@ class SharedCounters:
     def __init__(self, directory: Path | None = None, role: Role = "worker") -> None:
         """Join the counting in ``directory``, which is made if it is missing.
 
-        Its parent is not made: if that is gone, so is the server that the counts would be of.
-        Without a folder this process counts for itself.
+        Its parent is not made: if the parent is gone, the server has ended. Without a folder this
+        process counts for itself.
 
         Raises:
             OSError: the folder cannot be written or is full; later calls do not fail.
@@ -104,7 +104,7 @@ class SharedCounters:
         return found
 
     def living_rows(self) -> dict[str, list[int]]:
-        """Return the same of the processes that are alive, for what ends with its process."""
+        """Return the rows of living processes only, for counts that end with their process."""
         found: dict[str, list[int]] = {}
         _gather(found, self._pool.private_rows())
         living = set(self.processes())

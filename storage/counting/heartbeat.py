@@ -1,10 +1,10 @@
 """Heartbeats: which processes of a server still run.
 
 Every process that counts notes the time once a second in its counters, in a thread of its own or in
-its event loop. A process that lives and no longer does so is stopped (SIGSTOP), or something in it
-keeps the interpreter, or the loop, for itself. Times are of the system's monotonic clock, which all
-processes share and which stands still while the machine sleeps. A process is late only compared
-with the others, so a pause of all of them makes none late.
+its event loop. If a living process no longer does so, it is stopped (SIGSTOP), or some code in it
+blocks the interpreter or the loop. Times are of the system's monotonic clock, which all processes
+share and which stands still while the machine sleeps. A process is late only compared with the
+others, so a pause of all of them makes none late.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BEAT: Final = LATEST + "beat_ms"
 
 
 def start_heartbeat(shared: SharedCounters) -> None:
-    """Note from now on that this process runs, as long as it lives."""
+    """Start a thread that notes every second that this process runs."""
 
     def beat_often() -> None:
         while True:
@@ -42,14 +42,14 @@ def start_heartbeat(shared: SharedCounters) -> None:
 
 
 def beat(shared: SharedCounters) -> None:
-    """Note that this process runs. A loop does so itself: it may hang while threads run."""
+    """Note that this process runs. A loop calls this itself: it may hang while threads run."""
     shared.note_latest(_BEAT, time.monotonic_ns() // 1_000_000)
 
 
 def beats(directory: Path) -> dict[CountingProcess, int]:
     """Return when each living process last noted that it runs, in milliseconds.
 
-    Those that have not begun to are left out.
+    Processes that have noted nothing yet are left out.
 
     Args:
         directory: with the counters of a server.

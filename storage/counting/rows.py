@@ -11,7 +11,7 @@ another process never sees half of one. The size of a name is written after the 
 
 A process holds a lock (``flock``) on its first file as long as it lives: that shows which processes
 are alive without comparing process ids. It locks another descriptor than the one that it maps, so
-that a forked child can give it up (``storage.forks``).
+that a forked child can release it (``storage.forks``).
 
 Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
 """
@@ -74,7 +74,7 @@ class RowPool:
             self._life = self._add_file(is_first=True)
 
     def claim(self, name: str) -> Row:
-        """Return a row for a thread; one of an ended thread continues with its counts.
+        """Return a row for a thread; a row of an ended thread keeps its counts and is used again.
 
         If the disk has no space for another file, the row is in private memory: then only this
         process reports its counts.
@@ -165,7 +165,7 @@ def _name_row(row: Row, name: str) -> Row:
     """Write the name of a row, as far as it fits, and return the row's words."""
     encoded = name.encode()[:_NAME_SIZE]
     row.cast("B")[8 : 8 + len(encoded)] = encoded
-    row[0] = len(encoded)  # from here on readers take the row in
+    row[0] = len(encoded)  # from here on readers see the row
     return row[_FIRST_WORD:]
 
 

@@ -6,8 +6,8 @@
 4. Write it, and the counters in a slot of this writer (``slots``), on the condition that every key
    and the slot are as they were read. If one is not, begin again.
 5. If no answer comes, the write may have been applied, and may still be applied later. Write the
-   slot once more on the condition that it is unchanged: if that succeeds, the lost write never can
-   be; if the slot holds what the lost write wrote, it was applied.
+   slot once more on the condition that it is unchanged: if that succeeds, the lost write can no
+   longer be applied; if the slot holds what the lost write wrote, it was applied.
 
 So the outcome is unknown only if the cluster does not answer for seconds after that.
 """
@@ -104,7 +104,7 @@ class Commits:
             held: keys, and the revisions of etcd's at which they were last written, all of which
                 must still be so.
             time_us: of the commit.
-            memory: of its outcome, which nothing else may have written either.
+            memory: of its outcome, which no other commit may have written.
 
         Returns:
             The revision of the commit, etcd's; ``None`` if something has changed.
@@ -201,7 +201,7 @@ class Commits:
         """Return the request that writes changes and the slot.
 
         Raises:
-            LimitExceeded: it is too large for etcd as it is delivered.
+            LimitExceeded: it is too large for etcd's default limit.
         """
         layout = self._views.layout
         compares = [unchanged(layout.data + key, revision) for key, revision in held]
@@ -225,9 +225,9 @@ class Commits:
         return request
 
     def _stale(self, changes: Sequence[Change]) -> list[bytes]:
-        """Return the entries below ``x/`` that changes leave without a meaning.
+        """Return the entries below ``x/`` that changes make obsolete.
 
-        They may stay, so they are removed only where there is room.
+        They may stay, so they are removed only if the request has room.
         """
         listed = self._views.layout.expiry
         written = {
@@ -281,7 +281,7 @@ class Commits:
                 return None
             present = first_of(response.responses[0].response_range)
             if present is None:
-                break  # ``tidying`` has added it up in another one
+                break  # ``tidying`` has merged it into another one
             found = decode_slot(present)
             if found.sequence == counts.sequence:
                 return self._written(slot, counts, present.mod_revision)
@@ -325,7 +325,7 @@ def _difference(changes: Sequence[Change]) -> tuple[int, int]:
 def _refused(
     ex: FailedCall, request: pb.TxnRequest, limits: Limits, change_count: int
 ) -> StoreError:
-    """Return the error for a request that this cluster refuses; it may be set to take less."""
+    """Return the error for a request that this cluster refuses; its limits may be lower."""
     if ex.failure == "too large":
         return LimitExceeded("txn_bytes_max", limits.txn_bytes_max, request.ByteSize())
     if ex.failure == "too many":

@@ -1,8 +1,8 @@
 """Exact counts: of a range of keys, and of the whole store.
 
 etcd counts keys without sending them, and the slots have the counts of all. Both include values
-that have expired and are not removed yet; those are few, are listed by their expiry, and are taken
-off here.
+that have expired and are not removed yet; those are few, are listed by their expiry, and are
+subtracted here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Erasing a key: no read shows any of its versions at once; their bytes go when their history goes.
+"""Erasing a key: no read shows its versions from then on; etcd drops their bytes with its history.
 
-etcd drops history by revision, of all keys of the cluster. To drop that of one key at once would
-take the history of all others with it. So an erasure
+etcd drops history by revision, of all keys of the cluster. Dropping that of one key at once would
+drop the history of all others, too. So an erasure
 
 1. deletes the value, leaves a tombstone, and lists the key below ``e/``, in one commit. From here
    on every read of an earlier revision leaves the key out (``Views.read``);
@@ -87,13 +87,13 @@ class Eraser:
         revision = self._commits.write([Change(key, before, None, "erase")], held, time_us)
         if revision is None:
             return None
-        # Only now, so that nothing comes between what was read and what is written.
+        # Counted only now, so that little time passes between the read and the write.
         since = last.mod_revision if last is not None else 0
         count = self._past.count_values(key, since, revision - 1)
         return Erased(revision - views.base, count, is_pending=True)
 
     def _earlier(self, found: Found, tombstone: pb.KeyValue | None) -> Erased | None:
-        """Return what there is to tell of a key without value; ``None`` if it can be erased."""
+        """Return the result for a key without anything to erase; ``None`` if it can be erased."""
         if tombstone is None:
             return Erased(found.moment.revision, 0, is_pending=False, is_found=False)
         if decode_tombstone(tombstone).kind != "erase":

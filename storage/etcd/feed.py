@@ -1,7 +1,7 @@
 """The feed: what was committed after a revision.
 
-What is new comes from the watch that every process has (``watching``), what is older from a watch
-of its own, which etcd begins to answer only every tenth of a second.
+New commits come from the watch that every process has (``watching``), older ones from a watch of
+their own, which etcd begins to serve only every tenth of a second.
 """
 
 from __future__ import annotations

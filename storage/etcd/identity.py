@@ -1,4 +1,4 @@
-"""What a store is: its id, its revision 0, its retention; made by the first that opens it."""
+"""The id of a store and its revision 0; the first process that opens the store makes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def identify(client: EtcdClient, layout: Layout, *, create: bool) -> tuple[str, 
         create: make the store if there is none.
 
     Raises:
-        InvalidAddress: there is none, and none is to be made.
+        InvalidAddress: there is no store, and ``create`` is false.
         Unavailable: no node answers.
     """
     key = layout.meta + b"id"

@@ -22,8 +22,8 @@ of texts by name. A tombstone is ``kind u8 (0 delete, 1 expire, 2 erase) | time_
 last number being the revision, in etcd, of the value that ended, 0 if it was erased. ``version`` is
 etcd's own version of the key: it counts from 1 since the key was created.
 
-An entry below ``x/`` is of the value written at the same revision; if the key was written again
-meanwhile, it means nothing, and is removed when its time has come.
+An entry below ``x/`` belongs to the value written at the same revision. If the key was written
+again meanwhile, the entry is obsolete, and is removed when its time has come.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _U64: Final = struct.Struct(">Q")
 
 
 class Envelope(NamedTuple):
-    """What is kept of a value beside what etcd keeps; see ``Entry``."""
+    """What the store keeps of a value beside etcd's own fields; see ``Entry``."""
 
     kind: EventKind
     time_us: int
@@ -69,7 +69,7 @@ class Envelope(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """How a value ended; ``value_revision`` is the one, in etcd, that it was written at."""
+    """How a value ended; ``value_revision`` is etcd's revision at which it was written."""
 
     kind: EventKind
     time_us: int
@@ -98,7 +98,7 @@ class Layout:
         return self.expiries + _U64.pack(expires_us) + key
 
     def expiries_until(self, time_us: int) -> tuple[bytes, bytes]:
-        """Return the bounds of what has expired by a time."""
+        """Return the range of the keys that list values which have expired by a time."""
         return self.expiries, self.expiries + _U64.pack(time_us + 1)
 
     def expired_key(self, listed: bytes) -> bytes:
@@ -131,7 +131,7 @@ def decode_envelope(kv: pb.KeyValue) -> Envelope:
     """Read an envelope.
 
     Raises:
-        Damaged: its bytes are not those of one; another program wrote them.
+        Damaged: the bytes are no envelope; another program wrote them.
     """
     data: bytes = kv.value
     try:

@@ -22,7 +22,7 @@ from rundlet_server.storage.ranges import Range, line_prefix
 from rundlet_server.storage.timeline import At, Moment
 
 _CHUNK_MAX: Final = 1_001
-"""A page of 1,000 keys, and the one that tells that there are more, come in one call."""
+"""A page of 1,000 keys, and the one that shows that there are more, come in one call."""
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 

@@ -1,12 +1,12 @@
 """Bulk loads: commits of as many rows as etcd takes, several of them in flight.
 
-A commit of a transaction reads its keys first. A load takes its keys to be new, and writes them on
-the condition that they are: one call for 127 rows. If one of them has a value, the rows of that
-call are committed as transactions are.
+A commit of a transaction reads its keys first. A load assumes that its keys are new, and writes
+them on this condition: one call for 127 rows. If one of them has a value, the rows of that call are
+committed as transactions are.
 
 Rows are done in rounds, one call of each thread: a round begins when the one before is stored. In a
-round a key comes once, with its last value. So if a load fails, all rounds before are stored, and
-of its own round any part.
+round, a key comes once, with its last value. So if a load fails, all earlier rounds are stored, and
+any part of the failed round.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROWS_MAX: Final = OPS_MAX - 1
 """The last operation writes the counters."""
 _BYTES_MAX: Final = 512 * 1024
 _ROW_BYTES: Final = 300
-"""Of a row in a request beside its key, which is there twice, and its value, at most."""
+"""The most bytes of a row in a request beside its value and its key, which is there twice."""
 
 
 class Loader:

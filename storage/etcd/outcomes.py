@@ -52,8 +52,8 @@ class Outcomes:
     def done_before(self, idempotency: Idempotency) -> tuple[Commit | None, int]:
         """Return the outcome that is remembered for a key, and etcd's revision of that key.
 
-        Ask only once the values have been read on which a transaction is decided: else another
-        process could do it in between, and its own writes would seem to be another's.
+        Call this after the values that decide a transaction were read. Otherwise another process
+        could do the same transaction in between, and it would be decided against its own writes.
         """
         kv = first_of(self._views.client.range(one(self._key(idempotency))))
         if kv is None:
@@ -72,7 +72,7 @@ class Outcomes:
     def memory(
         self, idempotency: Idempotency, commit: Commit, time_us: int, revision: int
     ) -> Memory:
-        """Return what remembers a commit; ``revision`` is that of ``done_before``.
+        """Return the write that remembers a commit; ``revision`` is that of ``done_before``.
 
         Raises:
             LimitExceeded: see ``encode_outcome``.
@@ -85,7 +85,7 @@ class Outcomes:
         return Memory(unchanged(key, revision), write)
 
     def end_lease(self) -> None:
-        """Let the next outcome have another lease: a write that failed may have missed this one."""
+        """Use another lease for the next outcome: a write may have failed as this one is gone."""
         with self._lock:
             self._lease = None
 
@@ -102,7 +102,7 @@ class Outcomes:
                 and self._attached < _LEASE_KEYS_MAX
             )
             if lease is None or not is_fresh:
-                # Longer than the outcomes need that are written in the last of its seconds.
+                # Long enough for the outcomes that are written in the last seconds of its use.
                 request = pb.LeaseGrantRequest(TTL=keep_s + 2 * _LEASE_S)
                 answer = self._views.client.read(LEASE_GRANT, request)
                 lease = self._lease = _Lease(answer.ID, keep_s, now_s)

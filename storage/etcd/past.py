@@ -1,7 +1,7 @@
 """The past: versions of a key, and the moment at a time.
 
 The state of a key at a revision is its value there, or its tombstone. Each names the revision at
-which it was written, so reading again just before that goes one step back.
+which it was written, so a read at the revision before goes one step back.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Past:
         return first_of(value), first_of(tombstone)
 
     def _version(self, kv: pb.KeyValue | None, end: pb.KeyValue | None) -> Version | None:
-        """Return the line of the history that a state is; ``None`` if there was nothing."""
+        """Return the line of the history for a state; ``None`` if there was nothing."""
         base = self._views.base
         if kv is not None:
             found = decode_envelope(kv)

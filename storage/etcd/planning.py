@@ -1,4 +1,4 @@
-"""What a transaction writes, decided from the values that its keys have."""
+"""Decide what a transaction writes, from the values that its keys have."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Plan:
     """Decides one transaction at one time.
 
     Attributes:
-        changes: what is to be written, in order.
+        changes: the writes, in order.
         results: of the operations, in order.
     """
 
@@ -97,7 +97,7 @@ class Plan:
         return failed_conditions(conditions, self._state)
 
     def expired(self, ops: Sequence[Op]) -> list[Change]:
-        """Return the ends of values that the operations find expired; they come before."""
+        """Return the expiries of values that the operations find expired; they come first."""
         found = []
         for op in ops:
             key = op.key.encode()

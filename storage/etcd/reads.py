@@ -41,8 +41,8 @@ class Reads:
     def get_many(self, keys: Sequence[str], at: At | None, admit: Admit | None) -> Snapshot:
         """See ``Store.get_many``.
 
-        etcd does not tell how large a value is without sending it: too large an answer is refused
-        once its values were seen, of which this keeps no more than an answer may have.
+        etcd cannot report the size of a value without sending it. So an answer that is too large is
+        refused after its values were read; no more of them are kept than an answer may have.
         """
         encoded = {encode_key(key, self._limits): key for key in keys}
         sizes = {key: len(key) for key in encoded}

@@ -1,10 +1,11 @@
 """Which history is kept: etcd compacts by revision, for the whole cluster.
 
-A compaction drops whatever was overwritten or deleted before one revision. So history is kept by
-time only (``keep_versions`` is 1), and as long as the store of the cluster needs that keeps most:
-``m/retention`` of each store says how long, and ``m/hold/`` has the revisions that long reads need.
+A compaction drops all versions that were overwritten or deleted before one revision. So history is
+kept by time only (``keep_versions`` is 1), and for as long as the store with the longest retention
+in the cluster needs: ``m/retention`` of each store says how long, and ``m/hold/`` has the revisions
+that long reads need.
 
-Of all processes one compacts in each interval: the one that writes ``m/claim`` first.
+In each interval, one process compacts: the one that writes ``m/claim`` first.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Keeping:
         if not is_read_only:
             until_us = self._views.clock.now_us() + _HOLD_S * 1_000_000
             value = _HOLD.pack(self._views.base + revision, until_us)
-            with suppress(Unavailable):  # without room for it the read may go on all the same
+            with suppress(Unavailable):  # without room for it, the read goes on without a hold
                 self._write(put(key, value))
         try:
             self._views.read(revision, lambda _: [])
@@ -102,7 +103,7 @@ class Keeping:
             self._forget(prefix, oldest)
 
     def kept_for_s(self) -> float:
-        """Return for how long history is kept, by the store of the cluster that keeps most."""
+        """Return for how long the store with the longest retention in the cluster keeps history."""
         client = self._views.client
         requests = [one(layout.meta + b"retention") for layout in self._stores()]
         return max(_decode(first_of(client.range(request))).keep_for_s for request in requests)
@@ -160,7 +161,7 @@ class Keeping:
             low = end_of(layout.root)
 
     def _forget(self, prefix: bytes, oldest: int) -> None:
-        """Remove what tells of values that can no longer be read."""
+        """Remove tombstones, or erasures, of values that can no longer be read."""
         request = span(prefix, end_of(prefix), limit=_TOMBSTONES_AT_ONCE, keys_only=True)
         request.max_mod_revision = oldest
         while True:

@@ -1,7 +1,7 @@
-"""Counter slots: exact counts of the store without a key that every commit would fight for.
+"""Counter slots: exact counts of the store without a key for which every commit would compete.
 
 A slot is a key that one writer at a time owns. Every commit writes the slot of its writer, as the
-last operation, on the condition that nobody else has written it. So
+last operation, on the condition that no other writer has written it. So
 
 * the sum of all slots, at any revision, is the number of keys and bytes at that revision;
 * the newest time among them is the time of that revision, which never goes back;
@@ -91,7 +91,7 @@ class SlotPool:
         return Slot(self._layout.slots + secrets.token_hex(8).encode(), 0, Counts())
 
     def give_back(self, slot: Slot) -> None:
-        """Return a slot whose last write is known; one that is unsure is forgotten instead."""
+        """Return a slot whose last write is known; a slot in doubt is dropped instead."""
         with self._lock:
             self._free.append(slot)
 

@@ -62,11 +62,12 @@ class EtcdStore:
         Args:
             place: where it is.
             settings: limits, clock, whether commits are refused.
-            tidy_s: so often, in seconds, what has expired is ended in the background; ``None``:
+            tidy_s: seconds between passes that end expired values in the background; ``None``:
                 never.
 
         Raises:
-            InvalidAddress: there is none, and none is to be made; a TLS file cannot be read.
+            InvalidAddress: there is no store, and a read-only one is not made; a TLS file cannot be
+                read.
             Unavailable: no node answers.
         """
         self._client = EtcdClient(place)

@@ -1,7 +1,7 @@
 """Commits as a watch of all keys of a store sends them.
 
 A watch sends every change in the order of commits and operations. The last change of a commit is
-its slot, so where a slot comes, the commit is whole.
+its slot, so the commit is whole when its slot comes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CommitEvents(NamedTuple):
 
 
 class CommitStream:
-    """Joins the answers to one watch to commits."""
+    """Builds commits from the answers to one watch."""
 
     def __init__(self, layout: Layout, base: int) -> None:
         self._layout = layout
@@ -56,7 +56,7 @@ class CommitStream:
         self._read_bytes = 0
 
     def _collect(self, change: pb.Event) -> None:
-        """Add what a change means to the commit that it is part of."""
+        """Add a change to the commit that it is part of."""
         layout, kv = self._layout, change.kv
         if kv.key.startswith(layout.tombs):
             self._ends[kv.key[len(layout.tombs) :]] = kv
@@ -88,7 +88,7 @@ class CommitStream:
     def _whole(self) -> list[Event]:
         """Return the events of a commit, deletions with their kind and time.
 
-        What is erased may have had no value; then its tombstone alone tells of it.
+        An erased key may have had no value; then only its tombstone shows the erasure.
         """
         events = self._events
         for number, event in enumerate(events):

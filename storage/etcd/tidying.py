@@ -1,7 +1,7 @@
-"""What is done beside requests: end what has expired, compact, remove what is no longer of use.
+"""Background work: end values that have expired, compact, remove obsolete entries.
 
-Every process that has the store open for writing does it, once a second; that two do it at once
-does no harm, because each step is on the condition that nothing has changed.
+Every process that has the store open for writing does it, once a second; two of them at once do no
+harm, because each step is on the condition that nothing has changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PATIENCE_S: Final = 10.0
 
 
 class Tidying:
-    """Ends what has expired, adds up slots.
+    """Ends values that have expired, and merges slots.
 
     Attributes:
         compact_if_due: see ``Keeping``.
@@ -106,7 +106,7 @@ class Tidying:
             self._commits.write(changes, held, time_us)
 
     def _remove_stale(self, listed: list[pb.KeyValue]) -> None:
-        """Remove entries of values that were written over; each means nothing any more."""
+        """Remove entries whose values were overwritten; they are obsolete."""
         if listed:
             self._views.client.read(
                 TXN,

@@ -1,7 +1,7 @@
-"""Where a read looks: at the head or at a moment, always at one revision of etcd's.
+"""Reads at the head or at a moment, always at one revision of etcd's.
 
-Our revision is etcd's less that at which the store was created, its *base*. Other stores in the
-same cluster, and writes of our own that are no commits, make gaps.
+A revision of the store is etcd's minus the one at which the store was created, its *base*. Other
+stores in the same cluster, and writes of our own that are no commits, make gaps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rundlet_server.storage.etcd.slots import Summary, sum_of
 from rundlet_server.storage.timeline import At, Moment
 
 Ranges = Callable[[int], Sequence[pb.RangeRequest]]
-"""Returns what is to be read, given the revision of etcd's to read at; 0 is the head."""
+"""Returns the ranges to read, given the revision of etcd's to read at; 0 is the head."""
 
 
 class StoreClock:
@@ -50,7 +50,7 @@ class Found(NamedTuple):
         moment: of the read.
         revision: its revision in etcd.
         answers: in order.
-        hidden: keys that were erased after it; the answers have them, and nothing is to show them.
+        hidden: keys that were erased after it; the answers have them, but no read may show them.
     """
 
     moment: Moment
@@ -131,9 +131,9 @@ class Views:
         return sum_of(response.kvs), response.header.revision
 
     def feed_head(self) -> tuple[Summary, int, dict[bytes, int]]:
-        """Return what ``summary`` does, and the keys whose earlier events are not to be shown.
+        """Return what ``summary`` does, and the erased keys, whose earlier events must not show.
 
-        Each with the revision of its erasure, etcd's.
+        Each key has etcd's revision of its erasure.
         """
         response = self.client.read(TXN, all_of([self.slots(0), self._erased_keys()]))
         slots, erased = answers(response)
@@ -145,7 +145,7 @@ class Views:
         return 0 if kv is None else int(kv.mod_revision)
 
     def _erased_keys(self) -> pb.RangeRequest:
-        """Read the erased keys of now, whatever revision is read beside."""
+        """Read the erased keys at the head, whatever the revision of the other reads."""
         erased = self.layout.erased
         return span(erased, end_of(erased), keys_only=True)
 

@@ -1,4 +1,4 @@
-"""The commits as they come: one watch for each process, for all that wait or follow in it.
+"""Watch the commits as they come: one watch for all waits and feeds of a process.
 
 It keeps the newest commits, so that a feed which follows is served from memory. A watch that breaks
 is opened again from the last revision seen. A node that is frozen keeps its connections open and
@@ -29,7 +29,7 @@ _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 _KEPT_OVERHEAD: Final = 500
 """Bytes of memory for a commit beside its keys and values, about."""
 _CATCH_UP_REVISIONS: Final = 1_000
-"""A feed that is behind by no more than this when it is the first lets the watch begin there."""
+"""If the first feed is behind by no more than this, the watch begins at its revision."""
 
 
 class Watching:
@@ -74,7 +74,7 @@ class Watching:
             return [commit for commit in self._kept if since < commit.revision <= end]
 
     def saw(self, revision: int) -> None:
-        """Wake those that wait for less than a revision of etcd's."""
+        """Wake the threads that wait for a revision of etcd's up to this one."""
         with self._condition:
             if revision > self._newest:
                 self._newest = revision
@@ -93,7 +93,7 @@ class Watching:
     def _start(self, since: int) -> None:
         if self._thread is not None:
             return
-        # What was committed before is known to the first that waits, too.
+        # The first wait must know of earlier commits, too.
         newest = max(self._views.summary()[0].revision, self._views.base)
         oldest = self._views.oldest()
         with self._condition:
@@ -112,7 +112,7 @@ class Watching:
             try:
                 self._follow()
             except StoreError:
-                # The cluster may be back at the next try; whatever waits goes on waiting.
+                # The cluster may be back at the next try; all waits go on.
                 self._stopping.wait(_PAUSE_S)
 
     def _follow(self) -> None:
@@ -150,7 +150,7 @@ class Watching:
             self._condition.notify_all()
 
     def _begin_at(self, revision: int) -> None:
-        """Begin again behind what was compacted before it was seen."""
+        """Begin again behind commits that were compacted before they were seen."""
         with self._condition:
             self._kept.clear()
             self._kept_bytes = 0
@@ -161,7 +161,7 @@ class Watching:
     def _outgoing(
         self, requests: queue.SimpleQueue[pb.WatchRequest | None]
     ) -> Iterator[pb.WatchRequest]:
-        """Yield what is sent; breaks the stream if it has been silent for long."""
+        """Yield the requests to send; cancel the stream if no answer has come for long."""
         while not self._stopping.is_set():
             try:
                 request = requests.get(timeout=_ASK_S)

@@ -16,7 +16,7 @@ Its parts, in reading order; each imports only from those before it:
 * ``backup``: hold, copy and restore a store.
 * ``health``: why a store is not ready.
 
-``wiring`` joins the parts, ``housekeeping`` is the thread of an open store, ``reads`` answers reads
-and ``store`` offers all of it as a ``Store``. ``maintenance`` is the process that runs ``maintain``
-for a whole server, ``settings`` says how a store runs.
+``wiring`` joins the parts, ``housekeeping`` is the thread of an open store, ``reads`` answers
+reads, ``timeline`` reads the past, ``holds`` keeps an old revision readable, and ``store`` offers
+all of it as a ``Store``. ``maintenance`` is the process that runs ``maintain`` for a whole server.
 """

@@ -1,7 +1,8 @@
-"""Why a log store is not ready, or needs a person.
+"""Find out why a log store is not ready, or needs an operator.
 
 It is not ready if its folder was replaced, if writes are refused, if the disk is full, or if
-maintenance does not keep up. A clock that was far ahead leaves it ready, and expiry stands still.
+maintenance does not keep up. If the clock was far ahead once, the store stays ready, but no key
+expires until it catches up.
 """
 
 from __future__ import annotations

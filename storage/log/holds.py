@@ -4,7 +4,7 @@ Each hold is a file in the folder ``holds`` of the store that names the revision
 locked (flock) as long as the read goes on, so that the kernel ends the hold of a process that dies.
 
 A hold is taken under the lock of the store, and a pass of maintenance looks at all holds under the
-same lock before it installs what it did. So either the pass sees the hold, or its owner sees what
+same lock before it installs its result. So either the pass sees the hold, or its owner sees what
 the pass dropped.
 """
 
@@ -52,11 +52,11 @@ class Holds:
         return Hold(path, file)
 
     def release(self, hold: Hold) -> None:
-        """End a hold. If its name cannot be removed, the next look at the holds does so."""
+        """End a hold; the next call of ``lowest`` removes its file."""
         hold.file.close()
 
     def lowest(self) -> int | None:
-        """Return the lowest revision held, and forget dead owners; with the store's lock held."""
+        """Return the lowest revision held, and remove ended holds; the store's lock is held."""
         revisions = []
         for name in self._names():
             path = self._folder / name

@@ -25,10 +25,10 @@ _log = logging.getLogger("rundlet.store")
 class Housekeeper:
     """Follows the log, verifies index files, syncs by intervals, and frees memory in between.
 
-    Without a maintenance process it logs expiries as long as a process waits for changes: for
-    those who wait, an expiry is a change.
+    Without a maintenance process, it logs expiries as long as a process waits for changes, because
+    an expiry is a change.
 
-    It also looks at what no request would notice, and logs when that begins and ends.
+    It also checks for states that no request would notice, and logs when each begins and ends.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Housekeeper:
                 return
 
     def _report(self) -> None:
-        """Log what has begun or ended since the last look."""
+        """Log the states that have begun or ended since the last check."""
         refusals, late = self._health.refusals(self._follower.view), self._health.late_expiry()
         if refusals and not self._is_refusing:
             _log.warning("%s", refusals[0])
@@ -88,7 +88,7 @@ class Housekeeper:
         return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
 
     def _keep_in_order(self) -> None:
-        """Take over new index files, sync, and verify what no read has touched yet."""
+        """Load new index files, sync, and verify the blocks that no read has touched yet."""
         view = self._follower.refresh()
         self._sync_if_due()
         if self._is_expiring:

@@ -38,8 +38,8 @@ _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
 _LEASES_EVERY_S: Final = 10.0
 _NICENESS: Final = 5
-"""Requests go first if there is more to do than processors. No higher value, because this process
-holds the writers' lock for moments."""
+"""Requests go first if there is more work than processors. The value is not higher, because this
+process holds the writers' lock for moments."""
 _IDLE_S: Final = 10.0
 """A store without writes for so long gets its index files merged into one."""
 

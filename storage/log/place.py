@@ -1,4 +1,4 @@
-"""Whether the path of a store's folder still leads to the store that is open.
+"""Check that the path of a store's folder still leads to the store that is open.
 
 A process keeps the files that it has opened, even if they are removed or another folder takes their
 place (``rm -rf data; cp -a backup data``, ``mv``, ``rsync``). Its commits would then go to files

@@ -37,7 +37,7 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Moment
 
 _LOOK_CLOSER: Final = (FileNotFoundError, NotPlain, UnicodeEncodeError)
-"""What ``LogReads._newest`` raises if only a closer look tells what a key has."""
+"""What ``LogReads._newest`` raises if only the slow path can read the key."""
 
 
 class LogReads:
@@ -46,7 +46,7 @@ class LogReads:
     def __init__(
         self, parts: Parts, timeline: LogTimeline, keys: KnownKeys, settings: StoreSettings
     ) -> None:
-        # Once more by themselves: a read looks up as little as it can.
+        # Attributes of their own, so that a read looks up as little as possible.
         self._follower = parts.follower
         self._clock = parts.clock
         self._expired = parts.expired
@@ -60,7 +60,8 @@ class LogReads:
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
         if at is None:
-            # The way of nearly all requests: no revision to stay at, no odd value or moved file.
+            # The fast path of nearly all requests: the newest revision, a plain value, no moved
+            # file.
             try:
                 return self._newest(key)
             except _LOOK_CLOSER:
@@ -192,7 +193,7 @@ class LogReads:
         """Do as ``peek`` does at the head, but never wait for a disk to read a record.
 
         Raises:
-            BlockingIOError: it might have to, or the value is large or in some way rare.
+            BlockingIOError: the read might have to wait, or the value is large or not plain.
         """
         try:
             return self._newest(key, may_wait=False)
@@ -229,8 +230,8 @@ class LogReads:
         """Do as ``get_many`` does at the head, but never wait for a disk to read a record.
 
         Raises:
-            BlockingIOError: it might have to, or the values are larger than ``bytes_max`` together,
-                or one is in some way rare.
+            BlockingIOError: the read might have to wait, or the values are larger than
+                ``bytes_max`` together, or one is not plain.
         """
 
         def admit(size: int) -> None:
@@ -308,7 +309,7 @@ class LogReads:
         return view.peek(key, encoded, locator)
 
     def _judging_us(self, view: View, at: At | None) -> int:
-        """Return the time that decides what has expired; only then is it looked up."""
+        """Return the time that decides whether a value has expired; for values that can expire."""
         return moment_of(view, at, self._clock).time_us
 
 

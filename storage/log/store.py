@@ -33,12 +33,12 @@ from rundlet_server.storage.settings import StoreSettings
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
 
-If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
-bounded even without that process.
+If a maintenance process should make them, the bound is ``health.BACKLOG_MAX_MAINTAINED``, so that
+memory is bounded even if that process fails.
 """
 _FEATURES: Final[frozenset[Feature]] = frozenset(get_args(Feature))
 COMPACTION_NAME: Final = "rundlet-compaction"
-"""The name of the thread that does a compaction that was asked for."""
+"""The name of the thread that runs a requested compaction."""
 
 
 class LogStore(LogReads):

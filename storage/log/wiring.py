@@ -61,8 +61,8 @@ class Parts:
 def open_parts(folder: Path, settings: StoreSettings) -> Parts:
     """Open a folder, or make a new store in it.
 
-    Where nothing can be written, a store that is to be read only is opened all the same, see
-    ``open.read_only``. Else:
+    If nothing can be written in the folder, a store can still be opened read-only, see
+    ``open.read_only``. Otherwise:
 
     1. take the lock of the folder and recover the end of the log: ``open.recovery``;
     2. open what reads: the follower and the clock;
@@ -102,7 +102,7 @@ def _opened(folder: Path, settings: StoreSettings) -> Parts:
 
 
 def _set_retention(settings: StoreSettings, parts: Parts) -> None:
-    """Give the store the retention of the settings; a disk that is full keeps it from opening not.
+    """Give the store the retention of the settings; a full disk does not keep it from opening.
 
     Raises:
         InvalidRequest: no store can have that retention.
@@ -125,8 +125,8 @@ def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -
     try:
         commit_page = open_for_reading(files, folder, settings.boot_id)  # looks at the lock's file
     except FileNotFoundError:
-        raise cause from None  # there is no store: that none can be made says more
-    lock = FolderLock(files, folder)  # and this has a private one
+        raise cause from None  # there is no store: the reason why none can be made says more
+    lock = FolderLock(files, folder)  # the file of this lock is private
     lock.place.add(COMMIT_NAME, commit_page.identity())
     return _joined(folder, dataclasses.replace(settings, files=files), lock, commit_page)
 

@@ -1,4 +1,4 @@
-"""How much freed memory the C library keeps in this process."""
+"""Limit the freed memory that the C library keeps in this process."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def keep_little_free(environ: Mapping[str, str] = os.environ) -> bool:
     """Return freed memory to the system; call it when a process starts, before its threads.
 
     By default glibc gives each thread one of sixteen arenas, and once a few MiB were freed at once
-    it takes even large blocks from them and keeps up to 64 MiB free at the end of each. Between the
-    large blocks small ones live on, so what is free grows: after ten minutes of large answers in 32
-    threads a process had 15 MiB in use and 85 MiB free. With one arena and blocks from 256 KiB on
-    mapped by themselves, 2 MiB are free. The threads do not wait for each other: Python's lock lets
-    one of them allocate at a time. Rejected: only ``malloc_trim`` every ten seconds,
-    which returned little; beside this it returns what a burst has left (``trimming``).
+    it takes even large blocks from them and keeps up to 64 MiB free at the end of each. Small
+    blocks live on between the large ones, so the free memory grows: after ten minutes of large
+    answers in 32 threads a process had 15 MiB in use and 85 MiB free. With one arena and blocks
+    from 256 KiB on mapped by themselves, 2 MiB are free. The threads do not wait for each other:
+    Python's lock lets one of them allocate at a time. Rejected: ``malloc_trim`` every ten seconds
+    alone, which returned little. ``trimming`` calls it for the memory that a burst leaves behind.
 
     Returns:
         Whether it has been done: not without glibc, nor if the user has set options for malloc.

@@ -1,8 +1,9 @@
-"""Return freed memory to the system that lies between memory in use.
+"""Return freed memory between blocks in use to the system.
 
-malloc itself returns only what is free at the end of its heap. After 3,000 uploads that broke off
-at once a worker of Granian held 140 MiB more than before, and kept them: small objects that live on
-lay between what their bodies had taken. ``malloc_trim`` returns every free page of the heap.
+malloc itself returns only the free memory at the end of its heap. After 3,000 uploads had broken
+off at once, a worker of Granian held 140 MiB more than before, and kept them: small objects that
+lived on lay between the freed blocks of the bodies. ``malloc_trim`` returns every free page of the
+heap.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 TRIM_BYTES: Final = 16 * 1024 * 1024
-"""So much must have become free since the last time: then it is worth the time that it takes. For
-80 to 180 MiB that is 10 to 30 ms, in which no other thread can allocate."""
+"""A trim is worth its time once so much memory has become free since the last one. For 80 to
+180 MiB it takes 10 to 30 ms, in which no other thread can allocate."""
 _EVERY_S: Final = 2.0
 _STATM: Final = Path("/proc/self/statm")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -48,7 +49,7 @@ class Trimmer:
     def look(self) -> None:
         """Trim the heap if much more of it is unused than after it was trimmed.
 
-        What is still there then has other reasons, such as the memory of other allocators.
+        Memory that a trim leaves unused has other causes, such as other allocators.
         """
         if self._unused_bytes() - self._least_bytes >= TRIM_BYTES:
             self._trim()
@@ -67,7 +68,7 @@ def trim_often() -> None:
 
 
 def make_trimmer() -> Trimmer | None:
-    """Return what trims the heap of this process; only glibc 2.33 and later has the functions."""
+    """Return a trimmer of this process's heap; None without glibc 2.33 or later."""
     library = ctypes.CDLL(None)  # its calls let other threads run Python
     mallinfo2 = getattr(library, "mallinfo2", None)
     malloc_trim = getattr(library, "malloc_trim", None)

@@ -1,1 +1,1 @@
-"""What a process tells its operator, and how often it repeats itself."""
+"""Report to the operator of a process, and bound how often a report is repeated."""

@@ -1,6 +1,6 @@
-"""Write the messages of a process to stderr, those of a kind only so often.
+"""Write the messages of a process to stderr, and bound how often one is repeated.
 
-These are the messages of ``logging``: of Rundlet, and of the libraries that it uses.
+These are the messages of ``logging``, from Rundlet and from the libraries that it uses.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from rundlet_server.storage.notices.repeats import EVERY_S, CallLater, Repeats, 
 
 
 class MessageHandler(logging.StreamHandler[TextIO]):
-    """Writes messages to a stream, and counts what is repeated.
+    """Writes messages to a stream; counts repeated ones instead.
 
-    Messages are of one kind if the same line of code made them because of the same type of error:
-    their texts may quote what a client has sent.
+    Messages are of one kind if the same line of code made them because of the same type of error.
+    Their texts are not compared: they may quote what a client has sent.
     """
 
     def __init__(self, form: str, stream: TextIO, later: CallLater = call_later) -> None:

@@ -3,7 +3,7 @@
 A client, or a fault that lasts, can cause the same report once for each request: a full disk made
 5,500 lines in twelve seconds, and the log is often on that disk. So the first few reports of a kind
 pass at once. Later ones are counted, and every ten seconds one report says how many there were.
-After ten seconds without any, a last one says that they have ended.
+After ten seconds without any, a last report says that they have ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rundlet_server.storage.forks import listen_for_forks
 
 EVERY_S: Final = 10.0
 AT_ONCE: Final = 5
-"""So many reports of a kind pass before others are counted. So those of a rare fault all pass, and
+"""So many reports of a kind pass before others are counted. All reports of a rare fault pass, and
 the request id of an answer leads to its line."""
 
 Report = TypeVar("Report")
@@ -42,7 +42,7 @@ def call_later(delay_s: float, function: Callable[[], None]) -> None:
 
 
 class Repeats(Generic[Report]):
-    """Decides which reports pass. Any thread may ask.
+    """Decides which reports pass. Any thread may use it.
 
     The number of kinds must be small: nothing that a client chooses may be part of a kind.
     """
@@ -50,12 +50,12 @@ class Repeats(Generic[Report]):
     def __init__(
         self, summarize: Callable[[Report, int], None], later: CallLater = call_later
     ) -> None:
-        """Make it.
+        """Begin with no reports.
 
         Args:
-            summarize: reports that there were so many more like the last one; 0: that they have
-                ended. Called in a thread of its own.
-            later: how the time passes.
+            summarize: reports how many more there were like the last report; with 0, that they
+                have ended. Called in a thread of its own.
+            later: calls a function after a delay.
         """
         self._summarize = summarize
         self._later = later
@@ -88,7 +88,7 @@ class Repeats(Generic[Report]):
             self._is_looking = True
 
     def _look(self) -> None:
-        """Summarize what was counted, and forget the kinds of which nothing was."""
+        """Summarize the counted reports, and forget the kinds without any."""
         with self._lock:
             self._is_looking = False
             kinds = self._kinds

@@ -15,7 +15,7 @@ class Idempotency:
     """The key under which the outcome of a transaction is remembered.
 
     Attributes:
-        key: ``KEY_SIZE`` bytes, a digest of the client's key and of whose it is.
+        key: ``KEY_SIZE`` bytes, a digest of the client's key and the client's identity.
         fingerprint: a digest of the request.
         keep_s: how long the outcome is remembered.
         note: comes back with the outcome, as ``Commit.note``.

@@ -1,1 +1,1 @@
-"""What can be said of the past of any store: ``differences`` between two moments, ``rollback``."""
+"""The past of any store: ``differences`` between two moments, ``rollback`` to an earlier one."""

@@ -1,11 +1,12 @@
 """What changed between two moments of a store, whichever backend it has.
 
-It costs what changed between them, not what there is: candidates are the keys in the feed between
-the two, and the few whose value had expired by the later one with no record of that yet. Of the
-later moment the feed tells everything; only of the earlier one a candidate is looked up.
+The cost depends on what changed between them, not on the size of the store: candidates are the keys
+in the feed between the two, and the few whose value had expired by the later one without a record
+of the expiry yet. The feed has the state of a candidate at the later moment; only the state at the
+earlier one is looked up.
 
 A page holds the next keys in their order, so it reads the feed once and keeps that many of the
-smallest keys. To keep all would save further readings, and cost memory without a bound.
+smallest keys. To keep all would save further readings, but take unbounded memory.
 """
 
 from __future__ import annotations
@@ -143,12 +144,12 @@ def state_of(store: Store, key: str, at: Moment) -> KeyState | None:
 
 
 def differ(old: KeyState | None, new: KeyState | None) -> bool:
-    """Return whether a key was written, or came or went, between two of its states."""
+    """Return whether a key was written, created or removed between two of its states."""
     return (old and old.revision) != (new and new.revision)
 
 
 def _state_after(event: Event | None, moment: Moment) -> KeyState | None:
-    """Return what a key holds at a moment whose last event of that key is this one."""
+    """Return what a key holds at a moment, given its last event up to that moment."""
     if event is None or not event.version:
         return None
     if event.expires_us is not None and event.expires_us <= moment.time_us:
@@ -181,7 +182,7 @@ def _candidates(
 
 
 class _Smallest:
-    """The smallest of all keys that are added and come after one; so many, and a few more."""
+    """The smallest of the added keys that come after a key: ``count`` of them, and a few more."""
 
     def __init__(self, after: str | None, count: int) -> None:
         self._after = b"" if after is None else after.encode()
@@ -191,14 +192,14 @@ class _Smallest:
 
     @property
     def bound(self) -> str | None:
-        """The largest of them, if larger ones were left out."""
+        """The largest of the kept keys, if larger ones were left out."""
         return None if self._bound is None else self._bound.decode()
 
     def add(self, key: str, event: Event | None) -> None:
-        """Add a key, or what happened to it next; ``None`` does not replace an event.
+        """Add a key, or its next event; ``None`` does not replace an event.
 
-        A version that is the first was written where there was no value: an expiry is logged
-        before its key is written again.
+        Version 1 was written when the key had no value: an expiry is logged before its key is
+        written again.
         """
         encoded = key.encode()
         if encoded <= self._after or (self._bound is not None and encoded > self._bound):
@@ -212,7 +213,7 @@ class _Smallest:
             self._cut()
 
     def in_order(self) -> list[tuple[str, Candidate]]:
-        """Return them, without those that came and went."""
+        """Return the keys in order, without those that were created and removed since."""
         if len(self._rows) > self._count:
             self._cut()
         return [

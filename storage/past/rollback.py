@@ -1,4 +1,4 @@
-"""Putting keys back to what they held at an earlier moment, whichever backend the store has."""
+"""Roll keys back to what they held at an earlier moment, whichever backend the store has."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RolledBack:
         restored: keys whose value was written again.
         deleted: keys that had no value then.
         unchanged: keys within the scope that were left alone.
-        changes: from the head to what is there now; not known of a replay.
+        changes: between the head and the result; empty for a replay.
         is_replay: it was done before, by the same request.
     """
 
@@ -56,7 +56,7 @@ class RolledBack:
 
 
 def recall(store: Store, idempotency: Idempotency) -> RolledBack | None:
-    """Return what a rollback did whose outcome is remembered."""
+    """Return what a rollback did, if its outcome is remembered."""
     commit = store.commit(Txn([], idempotency=idempotency))
     return None if commit.note is None else _replayed(commit.revision, commit.note)
 
@@ -72,16 +72,16 @@ def roll_back(
     """Make keys hold what they held at a moment, in one transaction.
 
     What it writes is decided from one revision of the store. A write of another client that comes
-    between is never lost: the transaction names the revision of every key it writes, and is worked
-    out anew if one of them has another by then. A key that it leaves alone, or that is new, keeps
-    what others write to it meanwhile.
+    between is never lost: the transaction names the revision of every key it writes, and is decided
+    anew if one of them has another by then. A key that it leaves alone, or that is new, keeps what
+    others write to it meanwhile.
 
     Args:
         store: with ``history`` and, for a prefix, ``changes``.
         to: the moment.
         scope: which keys.
-        dry_run: only say what would be done.
-        idempotency: do it once; look with ``recall`` first if it was done.
+        dry_run: only report what would be done.
+        idempotency: do it only once; call ``recall`` first to see whether it was done.
 
     Raises:
         Conflict: other clients kept changing the keys.
@@ -105,7 +105,7 @@ def roll_back(
         try:
             commit = store.commit(txn)
         except (Conflict, InvalidOperation):
-            # Another write came first, or compaction has taken a value: see what there is now.
+            # Another write came first, or compaction has dropped a value: decide anew.
             if attempt == _ATTEMPTS:
                 raise
             attempt += 1

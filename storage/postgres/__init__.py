@@ -3,5 +3,5 @@
 ``schema`` draws the tables, ``connections`` keeps connections and turns their errors into ours,
 ``deciding`` decides transactions, ``writing`` commits them, ``reading`` reads at any moment,
 ``timeline`` has history and changes, ``retention`` drops what is no longer kept, ``keeper`` is the
-thread that looks after all that. ``store`` joins them.
+thread that does the background work. ``store`` joins them.
 """

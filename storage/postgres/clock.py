@@ -1,4 +1,4 @@
-"""The time that decides what has expired: the clock of this machine, which never goes back here."""
+"""The time that decides what has expired: this machine's clock, which never goes back here."""
 
 from __future__ import annotations
 

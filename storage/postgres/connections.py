@@ -24,10 +24,10 @@ from rundlet_server.storage.postgres.schema import Statements
 CONNECTIONS_MAX: Final = 10
 """Of one process. A statement takes a fraction of a millisecond, so few serve many threads."""
 _WAIT_S: Final = 3.0
-"""How long a request waits for a connection, at most; then it is told that the database is away."""
+"""How long a request waits for a connection, at most; then it fails, as the database is away."""
 _RECONNECT_S: Final = 2.0
-"""How long the pool tries on its own. It waits longer and longer between two attempts; if it gave
-up, the next request begins anew at once."""
+"""How long the pool tries to reconnect on its own. It waits longer and longer between two attempts;
+after it has given up, the next request tries again at once."""
 _ATTEMPTS: Final = 5
 _LOCKED_S: Final = 8
 """How long a statement waits for a lock, and how long one that fails is tried again, at most."""
@@ -104,7 +104,7 @@ class Connections:
         return self.retrying(lambda link: int(link.execute(query, arguments).rowcount))
 
     def retrying(self, work: Callable[[psycopg.Connection], _Answer]) -> _Answer:
-        """Do what can be done again if it fails, and try again if that may help.
+        """Do work that may be done twice; if it fails, do it again if that may help.
 
         After a failover all connections of the pool are broken, or never answer, so all are
         replaced.
@@ -158,9 +158,9 @@ class Connections:
         """Set up a new connection.
 
         Every list reads an index in its order: without statistics of a young table, the planner of
-        PostgreSQL reads and sorts all keys of a range for a page of a thousand. And a commit that
-        holds the lock of the store and cannot end, as one that waits for a standby, does not hold
-        up all others. Other databases may not have these settings.
+        PostgreSQL reads and sorts all keys of a range for a page of a thousand. With a lock
+        timeout, a commit that holds the lock of the store and cannot end, such as one that waits
+        for a standby, does not hold up all others. Other databases may not have these settings.
         """
         settings = ("enable_bitmapscan = off", f"lock_timeout = '{_LOCKED_S}s'")
         self._lifeline.begin(link)

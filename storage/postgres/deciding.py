@@ -74,9 +74,9 @@ class Batch:
     Attributes:
         revision: of the head after them.
         rows: in order; of the same key, each ends the one before.
-        ended: key and revision of a row that was there, and the revision that ends it.
+        ended: by key and revision of a row, the revision that ends it.
         commits: the revisions that the batch makes.
-        outcomes: found, and made.
+        outcomes: of idempotency keys; found before, and made by the batch.
         key_count, value_bytes: by how much it changes the totals.
     """
 
@@ -94,7 +94,7 @@ class Batch:
             head: of the store, which is locked.
             newest: rows of the keys that the transactions name, as far as these have values.
             limits: of a transaction.
-            find_past: looks for what is to be restored.
+            find_past: finds the row that an operation restores.
             outcomes: of the idempotency keys of the transactions; ``None`` if they have none.
         """
         self.revision = head.revision
@@ -116,8 +116,7 @@ class Batch:
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
             IdempotencyKeyReused: another request was done with its key.
-            InvalidOperation, LimitExceeded: an operation cannot be done; what has expired ends all
-                the same.
+            InvalidOperation, LimitExceeded: an operation cannot be done; expired values still end.
         """
         if txn.idempotency is not None:
             done_before = self.outcomes.done_before(txn.idempotency)
@@ -140,7 +139,7 @@ class Batch:
         return Commit(not failed, self.revision, results)
 
     def expire(self, keys: Iterable[bytes]) -> None:
-        """End what has expired at a revision of its own, before anything else."""
+        """End values that have expired, at a revision of their own, before other writes."""
         due = [key for key in keys if key in self._newest and self._live(key) is None]
         self._append([self._end(key, "expire") for key in due])
 

@@ -1,4 +1,4 @@
-"""Errors of the database in the words of ``storage.errors``.
+"""Translate errors of the database into those of ``storage.errors``.
 
 An error of a statement says for certain that its transaction was not applied. Only if the
 connection is lost, or the server gives up, after COMMIT was sent, the outcome is unknown.
@@ -53,9 +53,9 @@ def is_lost(ex: BaseException | None) -> bool:
 
 
 def translated(ex: BaseException) -> BaseException:
-    """Return the error to raise for one that certainly left nothing behind.
+    """Return the error to raise for one whose transaction was certainly not applied.
 
-    What can only be a fault of ours stays what it is.
+    An error that can only be a fault of ours is returned as it is.
     """
     sqlstate = sqlstate_of(ex)
     if sqlstate == _DISK_FULL:
@@ -80,8 +80,8 @@ class Unreplicated:
     """Whether a commit did not wait for the synchronous standby.
 
     If an operator cancels the wait (``pg_cancel_backend``), the database says COMMIT and warns: the
-    commit is on the primary and may be lost with it. The function that warns is known, the text
-    of the warning is in any language.
+    commit is on the primary and may be lost with it. The warning is recognised by its function,
+    because its text may be in any language.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Unreplicated:
 
 
 def sqlstate_of(ex: BaseException) -> str:
-    """Return what the server calls an error; empty if it did not tell of it."""
+    """Return the SQLSTATE of an error; empty if the server sent none."""
     return str(ex.sqlstate or "") if isinstance(ex, psycopg.Error) else ""
 
 

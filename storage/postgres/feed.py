@@ -115,7 +115,7 @@ class Feed:
 def _fitting(
     rows: Rows, reached: int, *, include_values: bool, bytes_max: int
 ) -> tuple[list[Event], int]:
-    """Return the events of the commits that have room, and up to where they reach."""
+    """Return the events of the commits that fit on the page, and up to where they reach."""
     events: list[Event] = []
     left = bytes_max
     before: int | None = None

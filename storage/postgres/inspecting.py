@@ -1,4 +1,4 @@
-"""What an operator should know of a database."""
+"""Inspect a database for an operator."""
 
 from __future__ import annotations
 

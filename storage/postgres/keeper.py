@@ -1,7 +1,7 @@
 """The thread of an open store: it wakes waiting requests, expires, compacts, renews holds.
 
-The database is asked for the head only while someone waits: portable SQL has no way to be told. A
-commit of the same process wakes at once.
+The keeper asks the database for the head only while a request waits: portable SQL has no
+notifications. A commit of the same process wakes waiting requests at once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,13 @@ from typing import Final
 from rundlet_server.storage.errors import StoreError
 
 LOOK_EVERY_S: Final = 0.015
-"""How often the head is asked for while someone waits: it is noticed within 20 ms."""
+"""How often the head is read while a request waits: a commit is noticed within 20 ms."""
 TEND_EVERY_S: Final = 1.0
 """How often expired values are looked for: an expiry is an event within 2 s."""
 
 
 class Keeper:
-    """Waits for commits, and tends the store. Any thread may wait.
-
-    Attributes:
-        error: why the last look at the store failed; ``None`` if it did not.
-    """
+    """Waits for commits, and tends the store. Any thread may wait."""
 
     def __init__(self, find_head: Callable[[], int], tend: Callable[[], None] | None) -> None:
         """Begin.

@@ -45,7 +45,7 @@ class Range(NamedTuple):
     def resumed(
         self, after: bytes, mark: bytes | None, prefix_size: int, *, reverse: bool
     ) -> Range:
-        """Return what is left behind ``after``: a key, or a prefix that was rolled up."""
+        """Return the rest of the range behind ``after``: a key, or a prefix that was rolled up."""
         if reverse:
             return self._replace(high=min(self.high, after))
         is_rolled_up = mark is not None and mark in after[prefix_size:]

@@ -1,11 +1,11 @@
-"""At which moment a read looks, as parts of a statement.
+"""The moment of a read, as parts of a statement.
 
 Every read is one statement, and so one snapshot. Its first part, ``m``, is the row of ``meta`` with
 the time that decides what has expired::
 
     WITH m AS (SELECT rev, ..., now_us) SELECT m.rev, ... FROM m LEFT JOIN (...) p ON true
 
-so a read that finds nothing has a row, too, and tells its moment.
+so a read that finds nothing has a row, too, with its moment.
 """
 
 from __future__ import annotations

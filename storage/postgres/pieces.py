@@ -12,7 +12,7 @@ _READ: Final = "SELECT substring(v from %s::int for %s::int) FROM {kv} WHERE k =
 
 
 class RowPieces:
-    """The ``ValuePieces`` of a row. A row never changes, and goes when it is no longer kept."""
+    """The ``ValuePieces`` of a row. A row never changes, and is deleted once it is not kept."""
 
     def __init__(self, connections: Connections, key: bytes, revision: int) -> None:
         self._connections = connections

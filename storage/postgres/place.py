@@ -38,8 +38,8 @@ class Place(NamedTuple):
     """Connection string of a database, and a schema in it.
 
     Attributes:
-        is_session_ours: what is set or prepared on a connection is there for its next statement. It
-            is not if a proxy (PgBouncer) pools by transaction.
+        is_session_ours: settings and prepared statements of a connection last until its next
+            statement. They do not if a proxy (PgBouncer) pools by transaction.
     """
 
     conninfo: str

@@ -153,7 +153,7 @@ def metadata_of_row(encoded: bytes | None) -> Metadata:
 
 
 def shown_size(size: int, metadata: bytes | None) -> int:
-    """Return what a row adds to the size of an answer that shows it, beside its key."""
+    """Return how many bytes a row adds to an answer that shows it, beside its key."""
     return size + len(metadata or b"")
 
 

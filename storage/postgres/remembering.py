@@ -36,7 +36,7 @@ class Outcomes:
     """The outcomes that a batch of transactions finds and makes."""
 
     def __init__(self, found: Iterable[Sequence[object]], time_us: int) -> None:
-        """``found`` has the rows of ``FIND``; what is forgotten by the time of the batch is not."""
+        """Take the rows of ``FIND``, except those forgotten by the time of the batch."""
         rows = [_Outcome(*row) for row in found]  # type: ignore[arg-type] # by ``FIND``
         self._known = {row.key: row for row in rows if row.forgotten_s * 1_000_000 > time_us}
         self._made: dict[bytes, _Outcome] = {}

@@ -1,4 +1,4 @@
-"""Dropping what is no longer kept, and logging what has expired.
+"""Drop history that is no longer kept, and log expiries.
 
 A row is dropped if it ended at or below the *horizon*, the revision that was the head
 ``keep_for_s`` ago, unless it is one of the newest ``keep_versions`` of the newest life of a key
@@ -24,7 +24,7 @@ from rundlet_server.storage.postgres.remembering import FORGET
 from rundlet_server.storage.postgres.writing import Statement, Writer
 
 PASS_EVERY_US: Final = 60 * 1_000_000
-"""The processes of a store share the passes: one in so long, in the process that comes first."""
+"""The processes of a store share the passes: one in this time, by the process that claims it."""
 _ROWS_MAX: Final = 1_000
 """Rows of one transaction."""
 

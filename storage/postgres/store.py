@@ -152,7 +152,7 @@ class PostgresStore:
         end: str | None = None,
         at: At | None = None,
     ) -> int:
-        """See ``Store.count``; the database counts keys one by one, except all of them now."""
+        """See ``Store.count``; the database counts keys one by one, except all keys at the head."""
         if at is None and not prefix and start is None and end is None:
             return self.stats().key_count
         return self._lists.count(Range.of(prefix, start, end), at)
@@ -172,7 +172,7 @@ class PostgresStore:
             self._writer.load(group)
 
     def finish_load(self) -> None:
-        """See ``Store.finish_load``: have the planner know what was loaded."""
+        """See ``Store.finish_load``: update the statistics of the planner."""
         self._connections.execute("ANALYZE {kv}")
 
     def moment(self, time_us: int) -> Moment:
@@ -288,7 +288,7 @@ class PostgresStore:
         raise TypeError(message)
 
     def _begin(self) -> None:
-        """Take over the time of the store, and set its retention."""
+        """Adopt the time of the store, and set its retention."""
         [(_, time_us)] = self._connections.rows(_HEAD)
         self._clock.now_us(time_us)
         present = self._timeline.retention()

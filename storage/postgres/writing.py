@@ -1,14 +1,15 @@
 """Commits: batches of transactions, one after the other in the whole store.
 
 1. queue the transaction. The thread that gets the lock of this process takes all that are queued as
-   one batch; the others find their results. So a batch is as large as the database is slow;
+   one batch; the others find their results. So the slower the database, the larger the batch;
 2. BEGIN, lock the row of ``meta``, read the newest versions of the keys: one round trip. Each of
-   these statements has a snapshot of its own, so what is read is the state after the lock was got;
+   these statements has a snapshot of its own, so what is read is the state after the lock was
+   taken;
 3. decide the transactions (``deciding``);
 4. end the rows that are replaced, insert rows and commits, change ``meta``, COMMIT: one more.
 
 Until COMMIT is sent, a failure leaves nothing behind, and the batch is tried again if the
-connection broke or another transaction won. From then on it may have been applied.
+connection broke or another transaction won. After that, it may have been applied.
 """
 
 from __future__ import annotations
@@ -84,12 +85,13 @@ SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size, metada
 _Answer = TypeVar("_Answer")
 Statement = tuple[str, Arguments]
 Decide = Callable[[psycopg.Connection, Head, Sequence[Rows]], tuple[_Answer, Sequence[Statement]]]
-"""Gets the locked store and what was looked up; returns an answer and what is to be written."""
+"""Gets the head of the locked store and the rows of the lookups; returns an answer and the
+statements that write."""
 
 
 @dataclass(slots=True)
 class _Request:
-    """A queued transaction, and what became of it."""
+    """A queued transaction, and its outcome."""
 
     txn: Txn
     outcome: Commit | Exception | None = None
@@ -153,9 +155,9 @@ class Writer:
         self.on_commit(self.changing([(_NEWEST, ([], list(keys)))], decide))
 
     def changing(self, lookups: Sequence[Statement], decide: Decide[_Answer]) -> _Answer:
-        """Look things up and change them while the store is locked; return the answer.
+        """Run lookups, and the changes decided from them, with the store locked; return the answer.
 
-        All is done again if it fails before COMMIT was sent and another attempt may help.
+        All of it is done again if it fails before COMMIT was sent and another attempt may help.
 
         Raises:
             Unavailable, DiskFull, OutcomeUnknown: as ``commit``.
@@ -165,7 +167,7 @@ class Writer:
     def counted(
         self, commits: Sequence[int], head: Head, key_count: int, value_bytes: int
     ) -> Sequence[Statement]:
-        """Return what notes commits, and by how much they change the totals."""
+        """Return the statements that record commits, and change the totals."""
         return [
             (_COMMITS, (head.time_us, list(commits))),
             (_META, (commits[-1], head.time_us, key_count, value_bytes)),
@@ -221,7 +223,7 @@ class Writer:
             raise OutcomeUnknown(f"the database ended a commit with {done.statusmessage}")
 
     def _group(self) -> list[_Request]:
-        """Take requests from the queue; one that restores looks into the database, and is alone."""
+        """Take requests from the queue; one that restores reads the database, and is alone."""
         group: list[_Request] = []
         size = 0
         while self._queue and len(group) < _GROUP_MAX and size <= _GROUP_BYTES_MAX:
@@ -236,7 +238,7 @@ class Writer:
         return group
 
     def _commit_group(self, group: Sequence[_Request], insert: Insert) -> None:
-        """Commit transactions together, and note what became of each."""
+        """Commit transactions together, and note the outcome of each."""
         try:
             outcomes, revision = self.changing(
                 [(_NEWEST, _keys_of(group)), *_remembered(group)],
@@ -348,7 +350,7 @@ def _tuples(batch: Batch) -> list[tuple[object, ...]]:
 
 
 def _ends(batch: Batch) -> Sequence[Statement]:
-    """Return what ends the rows that the batch replaces; before others of the same keys come."""
+    """Return the statement that ends the rows that the batch replaces; it comes before inserts."""
     own = {(row.key, row.revision) for row in batch.rows}
     ended = [(*place, end) for place, end in batch.ended.items() if place not in own]
     return [(_END, _columns(ended))] if ended else []
@@ -367,7 +369,7 @@ def _keys_of(group: Sequence[_Request]) -> Arguments:
 
 
 def _remembered(group: Sequence[_Request]) -> Sequence[Statement]:
-    """Return what looks for outcomes, if a transaction has an idempotency key."""
+    """Return the statement that finds outcomes, if a transaction has an idempotency key."""
     keys = keys_of(request.txn for request in group)
     return [(FIND, (keys,))] if keys else []
 

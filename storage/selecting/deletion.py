@@ -22,10 +22,10 @@ KeyAt = tuple[str, int]
 
 
 class Deletion:
-    """One deletion. A write that comes between is never lost: see the two ways to do it.
+    """One deletion, ``at_once`` or ``in_batches``; neither loses a write that comes in between.
 
     Attributes:
-        revision: of the newest commit; of the snapshot that was counted, if there was none.
+        revision: of the newest commit; of the snapshot that was counted, if nothing was committed.
         deleted: how many keys are deleted by now, also if it fails.
         is_replay: it was done before, by the same request.
     """
@@ -38,7 +38,7 @@ class Deletion:
         *,
         idempotency: Idempotency | None = None,
     ) -> None:
-        """Prepare it; ``idempotency`` lets ``at_once`` do it once."""
+        """Prepare the deletion; with ``idempotency``, ``at_once`` does it only once."""
         self._store = store
         self._idempotency = idempotency
         self._selected = selected
@@ -49,9 +49,10 @@ class Deletion:
         self.is_replay = False
 
     def at_once(self) -> list[str]:
-        """Delete them in one transaction and return them; of a replay, none.
+        """Delete the keys in one transaction and return them; return none for a replay.
 
-        It names the revision of every key. If one has another by then, all are counted anew.
+        The transaction names the revision of every key. If a key has another one by then, all keys
+        are counted anew.
 
         Raises:
             WrongCount: there are more or fewer than expected.
@@ -70,7 +71,7 @@ class Deletion:
                     return []
                 raise
             except (Conflict, Compacted):
-                # Another write came first, or the snapshot went while its pages were read.
+                # Another write came first, or the snapshot was dropped while its pages were read.
                 if attempt == _ATTEMPTS:
                     raise
             else:
@@ -80,9 +81,9 @@ class Deletion:
     def in_batches(self) -> None:
         """Delete them in transactions of as many keys as one may have.
 
-        They are counted first, then read in the same snapshot, so a key that comes later stays. Of
-        a key that is written meanwhile, the new value is deleted; one that is deleted by others
-        does not count.
+        They are counted first, then read in the same snapshot, so a key that comes later stays. If
+        a key is written meanwhile, its new value is deleted; a key that others delete does not
+        count.
 
         Raises:
             WrongCount: there were more or fewer than expected; nothing was deleted.

@@ -49,8 +49,8 @@ def matching_page(store: Store, selected: Selected, glob: Glob, wanted: Wanted) 
     Values are read only of keys that match.
 
     Raises:
-        Compacted: of a page with values also if the store has moved on while it is made, and keeps
-            no history.
+        Compacted: also if values are included, the store has moved on meanwhile, and it keeps no
+            history.
     """
     page = store.scan(
         prefix=selected.prefix,

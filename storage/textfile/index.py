@@ -6,7 +6,7 @@ It is an index file of the log store (``storage.log.index.file``) whose rows say
 * *version*: the CRC32C of key, space and value, which verifies every read;
 * *revision* 1; *type*: text if the value is valid UTF-8.
 
-The index says what it was made of (``TextSource``), and is made again if that has changed.
+The index records its source (``TextSource``), and is made again if the source has changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from rundlet_server.storage.textfile.parsing import (
 from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 
 FORMAT_VERSION: Final = 2
-"""Of what the rows mean; an index of another format is made again."""
+"""The format of the rows; an index of another format is made again."""
 REVISION: Final = 1
 """The revision of everything in a text file."""
 _TYPES: Final = (DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE)
@@ -70,11 +70,11 @@ class TextSource:
 
     @classmethod
     def of(cls, path: Path, *, any_key: bool, skip_bad: bool, limits: Limits) -> Self:
-        """Return the file as it is now.
+        """Return the source that the file is now.
 
         Raises:
             OSError: there is no file.
-            InvalidRequest: it is no ordinary file, which could be read again and again.
+            InvalidRequest: it is no ordinary file, so it may not be readable twice.
         """
         # Not through ``storage.files``: the file is the user's, the engine never writes it.
         status = path.stat()
@@ -156,7 +156,7 @@ class TextIndex:
 
 
 def place_of(key: bytes, locator: Locator) -> LinePlace:
-    """Return what a locator of a text file's index means."""
+    """Return the place of a line, given its locator in the index."""
     return LinePlace(locator.position, len(key) + 1 + locator.value_size, locator.version)
 
 
@@ -178,7 +178,7 @@ class NewIndex:
         """
         rows = _read_rows(file, path, source)
         order, is_same_as_next = sort_keys(rows.key_bytes, rows.key_ends)
-        kept = order[~is_same_as_next]  # of lines with the same key the last
+        kept = order[~is_same_as_next]  # the last of the lines with the same key
         value_sizes = np.frombuffer(rows.value_sizes, np.uint32)[kept]
         counts = {
             "duplicates": len(order) - len(kept),
@@ -209,7 +209,7 @@ def _read_rows(file: File, path: Path, source: TextSource) -> _Rows:
 
 
 def _store_id(file: File, source: TextSource) -> bytes:
-    """Return another id for every content, because entity tags are made of it."""
+    """Return an id that differs for every content, because entity tags are made of it."""
     digest = hashlib.blake2b(b"%d %d" % (source.any_key, source.skip_bad), digest_size=16)
     for piece in read_pieces(file, source.size):
         digest.update(piece)

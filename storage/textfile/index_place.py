@@ -90,7 +90,7 @@ class IndexedFile:
         )
 
     def _find(self, source: TextSource) -> TextIndex | None:
-        """Return an index that fits; a damaged one is as good as none."""
+        """Return an index that fits; ignore damaged ones."""
         for place in self.places:
             with contextlib.suppress(OSError, Damaged, UnknownFormat):
                 index = TextIndex(self.files, place)
@@ -99,7 +99,8 @@ class IndexedFile:
         return None
 
     def _make_in_turn(self, file: File, source: TextSource) -> TextIndex:
-        # Not the open file itself: a forked child, which may go on reading, closes what was locked.
+        # Not the open file itself: a forked child closes locked files, and may go on reading this
+        # one.
         lock = self.files.open(self.path, writable=False)
         try:
             with _turn(lock):
@@ -141,10 +142,10 @@ class IndexedFile:
 
 
 def _let_tick_pass(source: TextSource) -> None:
-    """Wait until any later change of the file must give it another time.
+    """Wait until any later change must give the file another time of modification.
 
-    Otherwise a change that keeps its size could go unnoticed: the index would seem to be of the new
-    lines.
+    Otherwise a change that keeps the size could go unnoticed, and the index of the old lines would
+    be used for the new ones.
     """
     if time.time_ns() - source.mtime_ns < _TICK_S * 1_000_000_000:
         time.sleep(_TICK_S)
@@ -155,7 +156,7 @@ def _turn(file: File) -> Iterator[None]:
     """Hold the lock of a file, so that one process makes its index and the others wait.
 
     Some network file systems refuse to lock a file that is open for reading only. Then two
-    processes may do the same work at once, which costs time and nothing else.
+    processes may do the same work at once, which only costs time.
     """
     with contextlib.suppress(OSError):
         file.lock()

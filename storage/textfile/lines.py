@@ -1,4 +1,4 @@
-r"""One line of a key-value text file: what is right and what is wrong with it.
+r"""The rules for one line of a key-value text file.
 
       KEY SP VALUE LF
 

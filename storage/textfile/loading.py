@@ -1,8 +1,8 @@
 """Load a text file into a store.
 
 1. Read the whole file and check every line: if one is bad, load nothing.
-2. If its content was loaded into this folder before, stop: to load it again would undo what was
-   written since.
+2. If its content was loaded into this folder before, stop: loading it again would undo later
+   writes.
 3. Read it again and commit it in transactions or, if it is long and the store can load many rows
    at once, by bulk load. A crash leaves some of the lines in the store and no mark: the next load
    begins anew and stores the same values.
@@ -36,7 +36,7 @@ from rundlet_server.storage.textfile.parsing import (
 _TXN_PUTS_MAX: Final = 1_000
 _TXN_BYTES_MAX: Final = 8 * 1024 * 1024
 _BULK_ROWS_MIN: Final = 10_000
-"""Files with at least so many lines are loaded many lines at once."""
+"""Files with at least so many lines are stored by bulk load."""
 _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
 """So many rows or bytes, after a whole block, are loaded at once; other writers wait for about a
@@ -53,10 +53,10 @@ class LoadReport:
     Attributes:
         path: the file.
         rows: good lines.
-        duplicates: those of them whose key came again in a later line, which won.
+        duplicates: good lines that a later line with the same key has replaced.
         bad: bad lines, which were left out.
         first_errors: the first of them.
-        already_loaded: the file had been loaded before, so nothing was.
+        already_loaded: the file had been loaded before, so nothing was loaded now.
     """
 
     path: Path
@@ -93,22 +93,22 @@ def load_text_file(
     """Load a text file into a store.
 
     Args:
-        store: it.
+        store: the store.
         path: the file.
         any_key: keys need not be UUIDs.
         skip_bad: leave out bad lines instead of refusing the file.
         progress: called after every step.
         on_checked: called once, before anything is stored, with the number of lines to store.
-        folder: the store's own, where it is marked that this content was loaded; without it
-            nothing is marked or remembered.
+        folder: of the store, for the mark that this content was loaded; without it, no mark is read
+            or set.
         force: load it even if it was loaded before.
         files: the file system.
 
     Raises:
         BadFile: lines are bad and are not to be skipped; nothing was loaded.
         ReadOnly: the store takes no writes.
-        Unavailable: the file changed while it was loaded, or the store refused; the lines
-            before may be stored, the file is not marked, and it can be loaded again.
+        Unavailable: the file changed while it was loaded, or the store refused; earlier lines may
+            be stored, the file is not marked, and it can be loaded again.
         OSError: the file cannot be read.
     """
     if store.info.read_only:
@@ -215,7 +215,7 @@ class _Load:
         yield len(rows), self.size
 
     def _commit(self) -> Iterator[tuple[int, int]]:
-        """Do the same in transactions."""
+        """Store the lines in transactions; yield what ``_load`` yields."""
         for puts, row_count, bytes_done in _transactions(self._lines(), self.store.info.limits):
             self.store.commit(Txn(puts))
             yield row_count, bytes_done

@@ -36,7 +36,7 @@ def sort_keys(keys: Bytes, ends: Places) -> tuple[Places, Flags]:
     order = np.arange(len(ends))
     is_same_as_next = np.zeros(len(ends), np.bool_)
     pending = np.arange(len(ends))  # places in ``order`` that are not decided yet ...
-    groups = np.zeros(len(ends), np.int64)  # ... and of those the ones that are equal so far
+    groups = np.zeros(len(ends), np.int64)  # ... and the group of equal keys that each is in
     depth = 0
     while len(pending):
         rows = order[pending]

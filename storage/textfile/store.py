@@ -2,7 +2,7 @@
 
 Everything in it has revision 1 and version 1, and is as old as the file. Values are read from the
 file and verified: if the file is changed while it is served, reads give errors, never other values.
-Opened again, it is another store, with another id.
+If the changed file is opened again, it is another store, with another id.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TextFileStore:
         """Do as ``peek`` does, but never wait for a disk to read a line.
 
         Raises:
-            BlockingIOError: it might have to, or the value is large.
+            BlockingIOError: the read might have to wait, or the value is large.
         """
         encoded = encode_key(key, self._limits)
         locator = self._index.find(encoded, REVISION)

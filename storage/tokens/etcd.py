@@ -1,6 +1,6 @@
 """The tokens of a store in etcd: one key, ``m/tokens``, so that all its servers share them.
 
-Its value is what a folder keeps in a file (``format``).
+Its value has the bytes that a folder keeps in a file (``format``).
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class EtcdTokens:
         return decode(self._shown, kv.value), kv.mod_revision
 
     def _change(self, change: Callable[[list[Token]], _Answer]) -> _Answer:
-        """Change the tokens; again if others change them meanwhile, or if an answer is lost.
+        """Change the tokens; try again if others change them meanwhile, or if the answer is lost.
 
-        A change that was applied although its answer was lost is then found done.
+        If the change was applied although its answer was lost, the next attempt finds it done.
         """
         for _ in range(_ATTEMPTS):
             tokens, revision = self._read()
@@ -103,7 +103,7 @@ class EtcdTokens:
 
 
 class EtcdTokenWatch:
-    """The ``TokenSource`` of a store in etcd: a change is in force within a second or so.
+    """The ``TokenSource`` of a store in etcd: a change takes effect within a second or so.
 
     A thread looks every second, so that no request waits for etcd; it ends with this object.
     """
@@ -136,7 +136,7 @@ class EtcdTokenWatch:
         return self._table
 
     def look(self) -> None:
-        """Read the tokens; if etcd does not answer, those read last are good for a while."""
+        """Read the tokens; if etcd does not answer, the last ones stay valid for ``_STALE_S``."""
         try:
             self._table = TokenTable(self._read())
         except Unavailable:

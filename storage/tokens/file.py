@@ -57,7 +57,7 @@ class TokenFile:
     def _changing(self) -> Iterator[list[Token]]:
         """Yield the tokens, to be changed in place; a change takes effect if no error occurs.
 
-        1. lock, so that of two changes none is lost;
+        1. lock, so that two changes at once do not overwrite each other;
         2. replace the file: from here on new processes use the change, and within a second all do;
         3. count the change: from here on every process uses it at once.
         """

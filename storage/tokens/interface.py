@@ -1,6 +1,6 @@
 """What servers and the command line see of tokens: two protocols and their values.
 
-A ``TokenStore`` lists and changes tokens, a ``TokenSource`` tells a server which are valid. Every
+A ``TokenStore`` lists and changes tokens, a ``TokenSource`` gives a server the valid ones. Every
 implementation keeps tokens as hashes: the secret is 256 random bits, which cannot be guessed, so a
 slow password hash would only slow down requests.
 """
@@ -105,4 +105,4 @@ class TokenStore(Protocol):
         """Revoke a token by name or id, at once, and return it; ``None`` if there is none."""
 
     def watch(self) -> TokenSource:
-        """Begin to watch which tokens are valid; what keeps them is made if it is missing."""
+        """Begin to watch which tokens are valid; make their file or table if it is missing."""

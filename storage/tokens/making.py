@@ -1,4 +1,4 @@
-"""What is the same wherever tokens are kept: make one, and change a list of them."""
+"""Make tokens and change lists of them, in the same way for every place that keeps tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def new_token(
     """Return a token with its secret; see ``TokenStore.add``.
 
     Raises:
-        InvalidRequest: a part of it cannot be.
+        InvalidRequest: the name, the prefix or the expiry is not legal.
     """
     if not name.isprintable() or not 0 < len(name) <= NAME_CHARACTERS_MAX:
         raise InvalidRequest(f"a name has 1 to {NAME_CHARACTERS_MAX} printable characters")
@@ -33,10 +33,10 @@ def new_token(
 
 
 def add_to(tokens: list[Token], token: Token) -> None:
-    """Add a token to those there are.
+    """Add a token to a list.
 
     Raises:
-        InvalidRequest: one of them has its name.
+        InvalidRequest: a token in the list has the same name.
     """
     if any(other.name == token.name for other in tokens):
         message = f"there is already a token named {token.name!r}; choose another name"

@@ -14,7 +14,7 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
 
     Args:
         address: of the store; a store in a folder keeps its tokens there, too.
-        folder: where they are instead, whatever the store.
+        folder: keeps them instead, whatever the store.
 
     Raises:
         MissingBackend: the store keeps its tokens itself, and an extra is not installed.

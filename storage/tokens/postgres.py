@@ -83,7 +83,7 @@ class PostgresTokens:
 
 
 class PostgresTokenWatch:
-    """The ``TokenSource`` of a database: what was valid a second ago, at most."""
+    """The ``TokenSource`` of a database; its tokens are at most about a second old."""
 
     def __init__(
         self, tokens: PostgresTokens, *, clock: Callable[[], float] = time.monotonic
@@ -96,10 +96,10 @@ class PostgresTokenWatch:
         self._found: TokenTable | StoreError = TokenTable(tokens.read())
 
     def current(self) -> TokenTable:
-        """See ``TokenSource.current``; a change by another process is in force within a second.
+        """See ``TokenSource.current``; a change by another process takes effect within a second.
 
-        One thread looks at a time. The others go by the last look meanwhile, so that a database
-        that does not answer does not hold up every request.
+        One thread reads the tokens at a time. The others use the last result meanwhile, so that a
+        database that does not answer does not hold up every request.
 
         Raises:
             Unavailable: the tokens cannot be read, so no request can be admitted.

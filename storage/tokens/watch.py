@@ -19,7 +19,7 @@ class _Look(NamedTuple):
     """The result of a look at the file.
 
     Attributes:
-        changes: their count, before the file was read.
+        changes: the count of changes before the file was read.
         until_s: the next look comes at this time at the latest.
         found: the tokens, or why they cannot be read.
     """
@@ -45,7 +45,7 @@ class TokenWatch:
     ) -> None:
         """Begin to watch a folder, which is made if it is missing.
 
-        Where nothing can be written, a change is in force within a second, not at once.
+        If nothing can be written there, a change takes effect within a second, not at once.
 
         ``clock`` counts seconds.
 
@@ -62,7 +62,7 @@ class TokenWatch:
         self.current()
 
     def _changes(self) -> memoryview:
-        """Return the words that count changes; where none can be made, looks alone notice one."""
+        """Return the words that count changes; if the page cannot be made, private words."""
         try:
             page = ChangePage(self._files, self._folder)
         except OSError as ex:

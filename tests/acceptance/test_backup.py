@@ -14,7 +14,8 @@ from rundlet import Client
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import Ended, run_process
-from tests.support.processes.servers import RundletServer
+from tests.support.processes.killed_servers import kill_whole
+from tests.support.processes.servers import RundletServer, wait_for
 
 WRITERS = 6
 BACKUPS = 3
@@ -55,6 +56,7 @@ def test_a_destroyed_store_is_restored_to_any_moment(
         writers = [Writer(server.url, f"writer {number}") for number in range(WRITERS)]
         for writer in writers:
             writer.start()
+        wait_for(lambda: all(writer.acknowledged for writer in writers))
         moments = []
         for _ in range(BACKUPS):
             time.sleep(0.3)
@@ -66,6 +68,7 @@ def test_a_destroyed_store_is_restored_to_any_moment(
         for writer in writers:
             writer.join()
         last = succeeded("backup", backups, "--url", server.url)
+        kill_whole(server)
     shutil.rmtree(data)
 
     succeeded("verify", "--backup", backups)

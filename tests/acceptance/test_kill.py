@@ -181,5 +181,6 @@ def kill_child(campaign, server, chance) -> None:
     work_for(server, chance.uniform(0.05, 0.4))
     victims = processes_of(server.process.pid)[1:]
     if victims:
-        os.kill(chance.choice(victims), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(victims), signal.SIGKILL)
         campaign.count("kills of a child")

@@ -31,7 +31,7 @@ from tests.support.processes.killed_servers import (
     port_of,
     start,
 )
-from tests.support.processes.servers import RundletServer
+from tests.support.processes.servers import RundletServer, wait_for
 
 CALLERS = 4
 ADDITION = b'{"then": [{"op": "add", "key": "sum"}]}'
@@ -139,6 +139,7 @@ def kill_callers(
     for chance in rounds:
         with start(folder, *options) as server, calling(server, callers, chance):
             time.sleep(chance.uniform(0.1, 0.6))
+            wait_for(lambda: sum(caller.counts["replays"] for caller in callers) > 0)
             kill_whole(server)
             campaign.count("kills of everything")
     with start(folder, *options) as server, connect(server) as connection:
@@ -146,7 +147,6 @@ def kill_callers(
     for caller in callers:
         for what, count in caller.counts.items():
             campaign.count(what, count)
-    assert sum(caller.counts["replays"] for caller in callers) > 0
 
 
 def check(callers: list[Caller], connection: Connection) -> None:

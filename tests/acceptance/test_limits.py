@@ -9,7 +9,6 @@ import random
 import re
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -29,10 +28,17 @@ from tests.support.processes.killed_servers import (
     processes_of,
     start,
 )
-from tests.support.processes.servers import is_running, wait_for
+from tests.support.processes.servers import (
+    has_read_all,
+    is_running,
+    private_folder_of,
+    wait_for,
+)
 
 MIB = 1024 * 1024
 PROBLEM = "application/problem+json"
+STOPPED_S = 10
+"""Less than the timeouts after which a server closes slow connections."""
 
 both_servers = pytest.mark.parametrize("options", SERVERS, ids=SERVER_NAMES)
 
@@ -87,7 +93,7 @@ def test_idle_and_slow_clients_stop_nobody(tmp_path):
             client.sendall(sent)
         time.sleep(0.5)
 
-        with Connection(port, timeout_s=5) as connection:
+        with Connection(port, timeout_s=STOPPED_S) as connection:
             for number in range(20):
                 assert connection.ask("PUT", f"/v1/kv/{number}", b"1").status == 201
                 assert connection.ask("GET", f"/v1/kv/{number}").status == 200
@@ -96,9 +102,10 @@ def test_idle_and_slow_clients_stop_nobody(tmp_path):
 @both_servers
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_under_load_loses_nothing_and_ends_with_0(tmp_path, options, number):
-    def write(writer: int) -> tuple[dict[str, int], list[str]]:
-        answered: dict[str, int] = {}
-        unanswered = []
+    written: list[dict[str, int]] = [{} for _ in range(8)]
+
+    def write(writer: int) -> None:
+        answered = written[writer]
         with Connection(port) as connection:
             count = 0
             while True:
@@ -107,25 +114,29 @@ def test_signal_under_load_loses_nothing_and_ends_with_0(tmp_path, options, numb
                 try:
                     answer = connection.ask("PUT", f"/v1/kv/{key}", b"%d" % count)
                 except ConnectionRefusedError:
-                    return answered, unanswered
-                except (OSError, http.client.HTTPException) as ex:
-                    unanswered.append(repr(ex))
+                    return
+                except (OSError, http.client.HTTPException):
                     connection.close()
                     continue
                 assert answer.status in (201, 204), answer
                 answered[key] = count
 
+    def send_signal() -> None:
+        """In the middle of the load: each writer has been answered by then."""
+        try:
+            wait_for(lambda: all(written))
+            time.sleep(0.3)
+        finally:
+            server.process.send_signal(number)
+
     with start(tmp_path, *options) as server:
         port = port_of(server)
         pids = processes_of(server.process.pid)
-        timer = threading.Timer(0.5, server.process.send_signal, [number])
-        timer.start()
-        written = in_threads(write, 8)
+        in_threads(lambda place: write(place) if place < len(written) else send_signal(), 9)
         assert server.wait() == 0, server.stderr
         wait_for(lambda: not any(is_running(pid) for pid in pids))
     with start(tmp_path, *options) as server, connect(server) as connection:
-        for answered, _ in written:
-            assert answered
+        for answered in written:
             for key, count in answered.items():
                 assert int(connection.ask("GET", f"/v1/kv/{key}").body) >= count
 
@@ -136,6 +147,7 @@ def test_request_in_work_is_finished_after_the_signal(tmp_path, options):
         head = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as client:
             client.sendall(head + b"01234")
+            wait_for(lambda: has_read_all(client))
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
@@ -193,10 +205,3 @@ def test_after_a_kill_of_everything_in_memory_the_next_server_cleans_up(tmp_path
 
     with start(tmp_path, *WAITRESS, "--in-memory"):
         assert not folder.exists()
-
-
-def private_folder_of(pid: int) -> Path:
-    """The folder with the counters, and with the store of a server in memory."""
-    opened = {path.resolve() for path in Path(f"/proc/{pid}/fd").iterdir()}
-    (folder,) = (path for path in opened if path.name.startswith("rundlet-run-"))
-    return folder

@@ -53,7 +53,7 @@ def run_suite(program: str, tests: Path, folder: Path, address: str) -> str:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "ADDRESS": address},
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=4 * PATIENCE_S,  # for all tests together
         check=False,
     )
     assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-1_000:]

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from rundlet import Client
+from tests.support import PATIENCE_S
 
 fsspec = pytest.importorskip("fsspec")
 numpy = pytest.importorskip("numpy")
@@ -39,7 +40,8 @@ def table(frame: pandas.DataFrame, address: str) -> str:
 def bytes_sent(url: str) -> int:
     """How many bytes of values the server has sent since its start."""
     row = re.compile(r'rundlet_http_response_bytes_total\{route="/v1/kv/.*method="GET"\} (\d+)')
-    return sum(int(each) for each in row.findall(httpx.get(f"{url}/metrics").text))
+    text = httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text
+    return sum(int(each) for each in row.findall(text))
 
 
 def read_by_pandas(address: str) -> pandas.DataFrame:

@@ -29,6 +29,7 @@ from rundlet.calls.locks import Lease
 from rundlet.sending.running import run
 from tests.support import PATIENCE_S
 from tests.support.models.model import Clock, ModelStore
+from tests.support.paces import at_some_pace
 from tests.support.processes.servers import RundletServer
 from tests.support.wire.served_model import served
 
@@ -81,11 +82,14 @@ def test_a_lock_that_is_held_is_not_acquired(client: Client):
 
 
 def test_a_lock_is_renewed_while_it_is_held(client: Client):
-    with client.lock("renewed", ttl=0.6) as lock:
-        time.sleep(1.5)
+    def attempt(pace: int) -> None:
+        with client.lock("renewed", ttl=0.6 * pace) as lock:
+            time.sleep(1.5 * pace)
 
-        assert lock.is_held
-        assert client.lock("renewed").acquire(timeout_s=0) is False
+            assert lock.is_held
+            assert client.lock("renewed").acquire(timeout_s=0) is False
+
+    at_some_pace(attempt)
 
 
 def test_a_lock_of_a_holder_that_stopped_is_free_after_its_time(client: Client):
@@ -118,12 +122,15 @@ def test_a_lock_that_is_lost_ends_its_block_with_an_error(client: Client):
 
 
 def test_a_transaction_of_the_holder_is_fenced(client: Client):
-    with client.lock("fence", ttl=0.6) as lock:
-        for number in range(20):
-            lock.txn([Put("fenced", str(number).encode())])
-            time.sleep(0.05)
-        with pytest.raises(Conflict):
-            lock.txn([Put("fenced", b"x")], conditions=[Condition("fenced", exists=False)])
+    def attempt(pace: int) -> None:
+        with client.lock("fence", ttl=0.6 * pace) as lock:
+            for number in range(20):
+                lock.txn([Put("fenced", str(number).encode())])
+                time.sleep(0.05 * pace)
+            with pytest.raises(Conflict):
+                lock.txn([Put("fenced", b"x")], conditions=[Condition("fenced", exists=False)])
+
+    at_some_pace(attempt)
 
     assert client.get_bytes("fenced") == b"19"
 
@@ -257,14 +264,14 @@ def test_only_one_task_at_a_time_holds_a_lock(server: RundletServer):
 
 
 def test_a_task_renews_a_lock_and_one_that_is_cancelled_releases_it(server: RundletServer):
-    async def scenario() -> None:
+    async def scenario(pace: int) -> None:
         async with AsyncClient(server.url) as client:
             acquired = asyncio.Event()
 
             async def hold() -> None:
-                async with client.lock("cancelled", ttl=0.6) as lock:
+                async with client.lock("cancelled", ttl=0.6 * pace) as lock:
                     acquired.set()
-                    await asyncio.sleep(1.5)
+                    await asyncio.sleep(1.5 * pace)
                     assert lock.is_held
                     acquired.clear()
                     await asyncio.sleep(PATIENCE_S)
@@ -276,7 +283,7 @@ def test_a_task_renews_a_lock_and_one_that_is_cancelled_releases_it(server: Rund
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            while acquired.is_set():
+            while acquired.is_set() and not holding.done():
                 await asyncio.sleep(0.05)
             holding.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -288,8 +295,9 @@ def test_a_task_renews_a_lock_and_one_that_is_cancelled_releases_it(server: Rund
                     await client.delete("cancelled")
             assert await client.lock("cancelled", renew=False).acquire(timeout_s=0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
+            await client.delete("cancelled")
 
-    asyncio.run(scenario())
+    at_some_pace(lambda pace: asyncio.run(scenario(pace)))
 
 
 def test_locks_of_both_clients_exclude_each_other(server: RundletServer, tmp_path: Path):

@@ -6,12 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from rundlet import BadRequest, Client, Compacted, ConnectionFailed, Put, ServerError, Unauthorized
+from rundlet.calls.call import Request
 from rundlet.feed import FeedReader
 from tests.support import PATIENCE_S
 from tests.support.processes.certificates import PrivateAuthority
@@ -35,6 +37,25 @@ def soon(act, after_s: float = 0.2) -> threading.Timer:
     timer = threading.Timer(after_s, act)
     timer.start()
     return timer
+
+
+@contextmanager
+def once_it_waits(client: Client, act) -> Iterator[None]:
+    """Act when ``wait_for`` knows what the key holds, and is about to wait for another value."""
+    transport, send = client._transport, client._transport.send
+    timers: list[threading.Timer] = []
+
+    def send_and_act(request: Request):
+        if "wait=" in request.path and not timers:
+            timers.append(soon(act))
+        return send(request)
+
+    transport.send = send_and_act
+    try:
+        yield
+    finally:
+        del transport.send
+    timers[0].join()
 
 
 def test_watch_begins_when_it_is_made(client: Client):
@@ -165,31 +186,27 @@ def test_watch_goes_on_after_restarts(tmp_path: Path):
 
 def test_key_is_waited_for(client: Client):
     client.set("one", "1")
-    timer = soon(lambda: (client.set("one/other", "x"), client.set("one", "2")))
 
-    value = client.wait_for("one")
+    with once_it_waits(client, lambda: (client.set("one/other", "x"), client.set("one", "2"))):
+        value = client.wait_for("one")
 
-    timer.join()
     assert value is not None
     assert value.text == "2"
 
 
 def test_key_that_is_not_there_yet_is_waited_for(client: Client):
-    timer = soon(lambda: client.set("later", "1"))
+    with once_it_waits(client, lambda: client.set("later", "1")):
+        value = client.wait_for("later")
 
-    value = client.wait_for("later")
-
-    timer.join()
     assert value is not None
 
 
 def test_deletion_is_a_change(client: Client):
     client.set("going", "1")
-    timer = soon(lambda: client.delete("going"))
 
-    value = client.wait_for("going")
+    with once_it_waits(client, lambda: client.delete("going")):
+        value = client.wait_for("going")
 
-    timer.join()
     assert value is None
 
 

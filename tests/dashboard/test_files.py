@@ -13,7 +13,7 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.ui.files import Assets, modules_of, read_assets
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
 from tests.support.processes.servers import RundletServer
 
@@ -118,13 +118,16 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     ("accept", "status"), [(BROWSER, 307), ("*/*", 200), ("application/json", 200), ("", 200)]
 )
 def test_root_leads_browsers_to_the_dashboard(any_server: RundletServer, accept: str, status: int):
-    answer = httpx.get(f"{any_server.url}/", headers={"Accept": accept})
+    headers = {"Accept": accept}
+    answer = httpx.get(f"{any_server.url}/", headers=headers, timeout=PATIENCE_S)
 
     assert answer.status_code == status
     assert answer.headers["Vary"] == "Accept"
     if status == 307:
         assert answer.headers["Location"] == "ui/"
-        assert httpx.get(f"{any_server.url}/ui", follow_redirects=True).url.path == "/ui/"
+        url = f"{any_server.url}/ui"
+        found = httpx.get(url, follow_redirects=True, timeout=PATIENCE_S)
+        assert found.url.path == "/ui/"
     else:
         assert answer.json()["name"] == "rundlet"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rundlet import Client
 from tests.dashboard.conftest import address
 from tests.support.browser.chromium import Page
-from tests.support.processes.servers import RundletServer
+from tests.support.processes.servers import RundletServer, wait_for_processes
 
 TILES = "[...document.querySelectorAll('.tile')].map((e) => e.innerText.replaceAll('\\n', ' '))"
 
@@ -32,14 +32,14 @@ def test_charts_show_what_others_ask_and_not_the_dashboard(
     server: RundletServer, client: Client, page: Page
 ):
     page.open(address(server, "overview"))
-    page.wait_for_text("reads 0", ".legend")
-    quiet = page.text(".legend")
+    # What tests before have asked for, such as a feed whose end is noticed late, counts at first.
+    legend = "document.querySelector('.legend')?.innerText"
+    page.wait_for(f"/reads 0\\b/.test({legend}) && /others 0\\b/.test({legend})")
 
     for number in range(200):
         client.get(f"nothing/{number}")
 
     page.wait_for("/reads [1-9]/.test(document.querySelector('.legend').innerText)")
-    assert "others 0" in quiet
     assert page.run("document.querySelector('.line-a').getAttribute('d').length") > 10
 
 
@@ -94,6 +94,7 @@ def test_reasons_are_shown_when_the_server_is_not_ready(page: Page, tmp_path: Pa
         server = stack.enter_context(RundletServer(*options, stderr_path=tmp_path / "stderr"))
         page.open(address(server, "overview"))
         page.wait_for_text("Ready", ".overview")
+        wait_for_processes(server)
 
         shutil.rmtree(data)
 

@@ -27,10 +27,14 @@ def without_cache(page: Page) -> None:
 
 def watch(page: Page, selector: str) -> None:
     """Note in ``window.wasSeen`` whether the page shows this, for however short a time."""
-    page.run(
-        "window.wasSeen = false; new MutationObserver(() => {"
-        f" window.wasSeen ||= Boolean(document.querySelector({selector!r})); }})"
-        ".observe(document.body, {subtree: true, childList: true, attributes: true}); undefined"
+    page.run(watching(f"Boolean(document.querySelector({selector!r}))"))
+
+
+def watching(condition: str) -> str:
+    """Return a script that notes in ``window.wasSeen`` whether an expression is ever true."""
+    return (
+        f"window.wasSeen = false; new MutationObserver(() => {{ window.wasSeen ||= {condition}; }})"
+        ".observe(document, {subtree: true, childList: true, attributes: true}); undefined"
     )
 
 
@@ -50,12 +54,12 @@ def test_frame_is_there_before_the_list_on_slow_3g(
 ):
     client.set("slow/1", "one", content_type=TEXT)
     page.throttle(**SLOW_3G)
+    is_framed = f"document.querySelectorAll('.nav-item').length === 6 && Boolean({BUSY})"
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=watching(is_framed))
     page.call("Page.navigate", url=address(server, prefix="slow/"))
 
-    page.wait_for("document.querySelectorAll('.nav-item').length === 6")
-    page.wait_for(BUSY)
-
     page.wait_for(f"{SHOWN}.join() === 'slow/1'")
+    assert page.run("window.wasSeen")
     assert not page.run(BUSY)
 
 

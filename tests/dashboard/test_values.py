@@ -179,10 +179,13 @@ def test_metadata_is_shown_as_it_was_written(server: RundletServer, client: Clie
 
 
 def test_time_to_live_counts_down(server: RundletServer, client: Client, page: Page):
-    client.set("short", "x", content_type="text/plain", ttl=3)
+    client.set("short", "x", content_type="text/plain", ttl=300)
     page.open(address(server, key="short"))
-    page.wait_for_text("in 2 s", ".facts")
+    page.wait_for_text("in 4 min", ".facts")
 
+    page.run("(() => { const now = Date.now; Date.now = () => now() + 200_000; })()")
+    page.wait_for_text("in 1 min", ".facts")
+    page.run("(() => { const now = Date.now; Date.now = () => now() + 200_000; })()")
     page.wait_for_text("expired", ".facts")
 
 

@@ -102,16 +102,16 @@ def test_open_segments_are_bounded(folder: Path):
 
 def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
     gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
     with without_collector():
         with opened(tmp_path / "data") as store:
             for number in range(10 * RECORDS):
                 store.commit(Txn([Put(f"k{number}", b"v")]))
             store.compact()
             store.scan()
+            assert open_in(tmp_path) != []
         del store
 
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_in(tmp_path) == []
 
 
 def test_compacted_segments_leave_no_file_open(tmp_path: Path):
@@ -230,13 +230,20 @@ def test_a_refused_write_holds_on_to_no_removed_file(
             wait_for(lambda: not removed_and_open(above))  # a thread looks at a view each second
 
 
-def removed_and_open(folder: Path) -> list[str]:
-    """Files of a folder that are removed and still open in this process."""
-    found = []
+def open_in(folder: Path) -> list[str]:
+    """Files of a folder that are open or mapped in this process."""
+    found = [
+        line.split(maxsplit=5)[-1] for line in Path("/proc/self/maps").read_text().splitlines()
+    ]
     for path in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             found.append(str(path.readlink()))
-    return [name for name in found if name.startswith(str(folder)) and name.endswith("(deleted)")]
+    return [name for name in found if name.startswith(str(folder))]
+
+
+def removed_and_open(folder: Path) -> list[str]:
+    """Files of a folder that are removed and still open in this process."""
+    return [name for name in open_in(folder) if name.endswith("(deleted)")]
 
 
 def test_opening_and_compacting_over_and_over_leaves_nothing_behind(campaign: Campaign):

@@ -19,7 +19,7 @@ import pytest
 
 from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
-from rundlet_server.storage.counting.rows import is_alive
+from rundlet_server.storage.counting.rows import is_alive, process_of
 from rundlet_server.storage.errors import OpenedBeforeFork, Unavailable
 from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.interface import Put, Txn
@@ -28,7 +28,6 @@ from rundlet_server.storage.textfile.store import open_text_file
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support import PATIENCE_S
 from tests.support.processes.forks import ForkedChild, in_child
-from tests.support.processes.servers import wait_for
 from tests.support.processes.stores import PROCESSES, open_tiny
 
 # From Python 3.12 on; it is what these tests are about.
@@ -183,14 +182,20 @@ def test_fork_in_the_turn_of_a_writer_leaves_it_the_lock(store, tmp_path):
 
 
 def fork_and_wait(folder: Path, told: Connection) -> None:
-    """Fork while this process holds every lock of a folder, and wait to be killed."""
+    """Fork while this process holds every lock of a folder, and wait to be killed.
+
+    The child reports itself, because it has dealt with its copies of the locks by then.
+    """
     store = open_tiny(folder)
     counters = SharedCounters(folder / "counts")
     counters.add("get")
-    row = counters.own.rows["get"]
+
+    def report_and_wait() -> None:
+        told.send(os.getpid())
+        threading.Event().wait()
+
     with store.maintainer._exclusive(wait=True), store._writer.exclusive():
-        child = ForkedChild(threading.Event().wait)
-        told.send((child.pid, row[0]))
+        ForkedChild(report_and_wait)
         threading.Event().wait()
 
 
@@ -199,14 +204,16 @@ def test_child_that_lives_on_keeps_no_lock_of_its_killed_parent(tmp_path):
     process = PROCESSES.Process(target=fork_and_wait, args=(tmp_path, tell))
     process.start()
     assert told.poll(PATIENCE_S)
-    child, _ = told.recv()
+    child = told.recv()
     try:
         process.kill()
         process.join()
 
-        for name in ("LOCK", "MAINTENANCE", "COMMIT"):
-            wait_for(lambda path=tmp_path / name: is_free(path))
-        assert [is_alive(path) for path in (tmp_path / "counts").iterdir()].count(True) == 1
+        assert [
+            name for name in ("LOCK", "MAINTENANCE", "COMMIT") if not is_free(tmp_path / name)
+        ] == []
+        alive = {process_of(path).pid: is_alive(path) for path in (tmp_path / "counts").iterdir()}
+        assert alive == {process.pid: False, child: True}
     finally:
         os.kill(child, signal.SIGKILL)
 

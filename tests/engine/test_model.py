@@ -179,6 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
         lines = self.model.history(key).versions
         least = sum(line.version > 0 and line.revision in needed for line in lines)
         erased = store.erase(key, wait_s=PATIENCE_S)
+        store._parts.eraser.join()  # else it may hold the maintenance lock still
         if not erased.is_found:
             assert not needed
             return

@@ -7,6 +7,8 @@ import dataclasses
 import errno
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
+from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles
@@ -25,6 +28,7 @@ from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 from tests.support.models.workload import FAILURES_MAX, Expectation, Workload
+from tests.support.quiet import quiet
 
 
 class BadSector:
@@ -81,7 +85,7 @@ def test_what_a_failed_background_sync_has_lost_is_written_again_elsewhere(sync,
     with folder_in_memory() as folder:
         disk, bad = SimulatedDisk(folder / "live"), BadSector("sync")
         settings = tiny(FaultyFiles(bad, disk), sync)
-        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
+        with contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store:
             for number in range(synced):
                 put(store, number)
             store.sync()
@@ -120,7 +124,7 @@ def test_power_may_go_while_it_is_written_again(campaign: Campaign):
 
         disk = SimulatedDisk(folder / "live", on_operation=cut)
         settings = tiny(FaultyFiles(bad, disk), "interval")
-        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
+        with contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store:
             for number in range(5):
                 op = Put(f"k{number % 3}", b"%d" % number * 200)
                 expected.begin([op])
@@ -140,7 +144,7 @@ def test_a_write_that_was_refused_does_not_come_back_when_the_power_goes(sync, s
     with folder_in_memory() as folder:
         disk, bad = SimulatedDisk(folder / "live"), BadSector("pwrite")
         settings = tiny(FaultyFiles(bad, disk, share_written=share_written), sync)
-        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
+        with contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store:
             put(store, 1)
             store.sync()
             bad.is_armed = True
@@ -190,7 +194,7 @@ def test_a_full_segment_whose_sync_failed_is_never_synced_again():
         disk, bad = SimulatedDisk(folder / "live"), BadSector("sync")
         files = FaultyFiles(bad, disk)
         settings = tiny(files, "interval")
-        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
+        with contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store:
             for number in range(8):
                 put(store, number)
             bad.is_armed = True
@@ -203,6 +207,59 @@ def test_a_full_segment_whose_sync_failed_is_never_synced_again():
 
         assert bad.failed
         assert no_sync_is_repeated(files), files.failed
+        assert cuts == [before] * len(cuts)
+
+
+class BadSyncBesideAnother:
+    """Of two syncs of a segment, when armed, the second one fails; the first one ends after it.
+
+    Attributes:
+        is_armed: see above.
+        has_begun: the first one is at work.
+        has_failed: set it when the second one has ended.
+    """
+
+    def __init__(self) -> None:
+        self.is_armed = False
+        self.has_begun = threading.Event()
+        self.has_failed = threading.Event()
+
+    def __call__(self, _: int, call: Call) -> OSError | None:
+        if not self.is_armed or call.name != "sync" or not call.file.endswith(".log"):
+            return None
+        if self.has_begun.is_set():
+            return OSError(errno.EIO, "bad sector")
+        self.has_begun.set()
+        self.has_failed.wait(0.3)  # in vain, where the second one waits for this one
+        return None
+
+
+@pytest.mark.parametrize("is_same_process", [True, False])
+def test_a_sync_beside_one_that_fails_vouches_for_nothing_that_is_lost(is_same_process: bool):
+    """The kernel tells one of two threads that have the same file open; some, one of all."""
+    with folder_in_memory() as folder:
+        disk, bad = SimulatedDisk(folder / "live"), BadSyncBesideAnother()
+        settings = tiny(FaultyFiles(bad, disk), "interval")
+        with (
+            contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store,
+            contextlib.closing(quiet(open_log_store(folder / "live", settings))) as other,
+        ):
+            for number in range(5):
+                put(store, number)
+            bad.is_armed = True
+            with ThreadPoolExecutor(1) as threads:
+                syncing = threads.submit(store.sync)
+                assert bad.has_begun.wait(PATIENCE_S)
+                with contextlib.suppress(Unavailable):
+                    (store if is_same_process else other).sync()
+                bad.has_failed.set()
+            bad.is_armed = False
+            with contextlib.suppress(Unavailable):
+                syncing.result()
+            store.sync()
+            before = state_of(store)
+            cuts = after_power_cuts(disk, folder, settings)
+
         assert cuts == [before] * len(cuts)
 
 
@@ -251,9 +308,12 @@ def fail_and_cut(
         clock = Clock()
         workload = Workload(folder / "live", random.Random(seed), clock, sync)
         aftermath = Aftermath(campaign, chance, folder, clock)
+        thread = threading.current_thread()
 
         def cut(disk: SimulatedDisk) -> None:
             """Now and then, soon after a failure: while it is being coped with."""
+            if threading.current_thread() is not thread:
+                return  # the workload goes on beside a background sync: what may be found changes
             if len(files.calls) in failing.wake and chance.random() < WAKE_SHARE:
                 aftermath.cut(disk, chance.choice(MODES), workload.expected)
                 aftermath.kill(disk, workload.expected)

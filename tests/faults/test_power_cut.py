@@ -23,6 +23,7 @@ from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 from tests.support.models.workload import Workload, tiny_settings
+from tests.support.quiet import quiet
 
 
 class CutEverywhere:
@@ -111,7 +112,7 @@ def test_history_is_dropped_only_behind_what_a_power_cut_keeps(campaign: Campaig
     with folder_in_memory() as folder:
         disk, clock = SimulatedDisk(folder / "live"), Clock()
         with contextlib.closing(
-            open_log_store(disk.folder, tiny_settings(disk, clock, 1, sync))
+            quiet(open_log_store(disk.folder, tiny_settings(disk, clock, 1, sync)))
         ) as store:
             for number in range(11):
                 store.commit(Txn([Put("a", b"%d" % number)]))

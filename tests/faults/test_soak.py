@@ -22,7 +22,7 @@ import pytest
 
 from rundlet_server.storage.care import verify
 from tests.support.campaign import Campaign
-from tests.support.disks.small_disk import free_bytes, mounted
+from tests.support.disks.small_disk import free_bytes, mounted, used_bytes
 from tests.support.processes.killed_servers import (
     SERVER_NAMES,
     SERVERS,
@@ -257,7 +257,7 @@ class Gauge:
         """What is used of the disk, also by files that are removed and still open."""
         if self.disk.is_mount():
             return DISK_BYTES - free_bytes(self.disk)
-        return sum(path.stat().st_size for path in (self.disk / "store").iterdir())
+        return used_bytes(self.disk / "store")
 
 
 def growth_of(readings: list[int]) -> int:

@@ -24,6 +24,7 @@ from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 from tests.support.models.workload import KEYS, tiny_settings
+from tests.support.quiet import quiet
 
 POLICIES: tuple[SyncPolicy, ...] = ("always", "interval")
 every_policy = pytest.mark.parametrize("sync", POLICIES)
@@ -36,8 +37,9 @@ def clock() -> Clock:
 
 @contextlib.contextmanager
 def opened(disk: OrderedDisk, clock: Clock, sync: SyncPolicy) -> Iterator[LogStore]:
+    """Open a store whose syncs are those of the test: the checks look at one thread's steps."""
     settings = tiny_settings(disk, clock, 1, sync)
-    with contextlib.closing(open_log_store(disk.folder, settings)) as store:
+    with contextlib.closing(quiet(open_log_store(disk.folder, settings))) as store:
         yield store
     disk.check()
 

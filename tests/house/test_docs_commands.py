@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, ServerProcess
 
@@ -147,7 +147,7 @@ def run(command: list[str], folder: Path, url: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=60,
+        timeout=4 * PATIENCE_S,  # some start twenty programs, or compile one
         check=False,
     )
     return ended.stdout.decode().replace("\r\n", "\n").replace(url, URL)

@@ -9,7 +9,6 @@ import subprocess
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,12 @@ from rundlet.version import __version__ as version
 from tests.support import PATIENCE_S, ROOT
 from tests.support.processes.distributions import CLIENT, SERVER, Built, build
 from tests.support.processes.environments import HOSTILE, TRAP, Environment
-from tests.support.processes.servers import ServerProcess, wait_for, worker_pids
+from tests.support.processes.servers import (
+    ServerProcess,
+    private_folder_of,
+    wait_for,
+    worker_pids,
+)
 
 # --- what is built -------------------------------------------------------------------------
 
@@ -245,18 +249,12 @@ def test_server_disturbs_no_neighbour_and_is_not_disturbed(serve, options, worke
 
 def test_private_folder_goes_with_its_server(serve):
     serving = serve("--in-memory")
-    [folder] = private_folders(serving.process.process.pid)
+    folder = private_folder_of(serving.process.process.pid)
 
     serving.process.process.kill()
 
     wait_for(lambda: not folder.exists())
     assert "trapped" not in serving.process.stderr
-
-
-def private_folders(pid: int) -> Iterator[Path]:
-    """The folders in memory whose locks a process holds."""
-    held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
-    return (path for path in held if path.name.startswith("rundlet-run-"))
 
 
 def test_man_finds_the_page_of_the_command(server_environment):

@@ -34,6 +34,7 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
+from tests.support.processes.servers import wait_for
 
 PATH = "/v1/changes"
 
@@ -56,6 +57,18 @@ def soon(act: Callable[[], object], after_s: float = 0.1) -> threading.Timer:
     timer = threading.Timer(after_s, act)
     timer.start()
     return timer
+
+
+def once_one_waits(api: falcon.testing.TestClient, act: Callable[[], object]) -> threading.Thread:
+    """Act as soon as a request waits."""
+
+    def wait_and_act() -> None:
+        wait_for(lambda: "\nrundlet_feeds_open 1\n" in api.simulate_get("/metrics").text)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
 
 
 # --- pages ---------------------------------------------------------------------------------
@@ -249,31 +262,31 @@ def test_preference_is_read_leniently(header: str | None, seconds: int):
     assert waited_for(header, 60.0) == seconds
 
 
-def one_key(api: falcon.testing.TestClient, tag: str, wait_s: int = 9) -> falcon.testing.Result:
+def one_key(api: falcon.testing.TestClient, tag: str, wait_s: int = 60) -> falcon.testing.Result:
     return api.simulate_get("/v1/kv/k", headers={"If-None-Match": tag, "Prefer": f"wait={wait_s}"})
 
 
 def test_one_key_is_waited_for(api, api_store: Store):
     put(api_store, "k", value=b"1")
     tag = api.simulate_get("/v1/kv/k").headers["ETag"]
-    timer = soon(lambda: (put(api_store, "other"), put(api_store, "k", value=b"2")))
+    timer = once_one_waits(api, lambda: (put(api_store, "other"), put(api_store, "k", value=b"2")))
 
     answer = one_key(api, tag)
 
     timer.join()
     assert (answer.status_code, answer.content) == (200, b"2")
-    assert answer.headers["Preference-Applied"] == "wait=9"
+    assert answer.headers["Preference-Applied"] == "wait=60"
 
 
 def test_key_that_is_deleted_meanwhile_is_not_found(api, api_store: Store):
     put(api_store, "k")
-    timer = soon(lambda: commit(api_store, Delete("k")))
+    timer = once_one_waits(api, lambda: commit(api_store, Delete("k")))
 
     answer = one_key(api, "*")
 
     timer.join()
     assert answer.status_code == 404
-    assert answer.headers["Preference-Applied"] == "wait=9"
+    assert answer.headers["Preference-Applied"] == "wait=60"
 
 
 def test_key_that_does_not_change_is_not_modified(api, api_store: Store):
@@ -304,18 +317,22 @@ def test_beyond_the_places_requests_that_wait_are_refused():
     api = falcon.testing.TestClient(
         create_app(store, ServerSettings(feeds=FeedLimits(feeds_max=1)))
     )
-    waits = threading.Thread(target=lambda: api.simulate_get(f"{PATH}?wait=2"))
-    waits.start()
+    found: list[falcon.testing.Result] = []
 
-    def refused() -> falcon.testing.Result | None:
-        answer = api.simulate_get(PATH, params={"wait": "0.01"})
-        return answer if answer.status_code == 503 else None
+    def ask_and_end_the_wait() -> None:
+        found.append(api.simulate_get(PATH, params={"wait": "0.01"}))
+        found.append(one_key(api, "*"))
+        found.append(api.simulate_get(PATH, headers={"Accept": SSE_TYPE}))
+        found.append(api.simulate_get(PATH))
+        put(store, "k")
 
-    answer = next(filter(None, (refused() for _ in range(100))))
-    others = [one_key(api, "*"), api.simulate_get(PATH, headers={"Accept": SSE_TYPE})]
-    page_alone = api.simulate_get(PATH)
-    waits.join()
+    asking = once_one_waits(api, ask_and_end_the_wait)
+    waited = api.simulate_get(f"{PATH}?wait=60")
+    asking.join()
+    answer, *others, page_alone = found
 
+    assert [event["key"] for event in waited.json["events"]] == ["k"]
+    assert answer.status_code == 503
     assert answer.json["type"] == "/problems/too-many-feeds"
     assert answer.json["limit"] == 1
     assert int(answer.headers["Retry-After"]) > 0
@@ -452,9 +469,9 @@ def test_stream_waits_for_a_client_that_does_not_read(api_store: Store):
     streamed = Streamed(api_store, NDJSON_TYPE)
     streamed.texts(1)
     streamed.client.unread_bytes = 1_000_000
+    began_s = time.monotonic()
     timer = soon(lambda: setattr(streamed.client, "unread_bytes", 0), 0.3)
 
-    began_s = time.monotonic()
     (events,) = streamed.texts(1)
 
     timer.join()

@@ -58,7 +58,9 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module", params=[WAITRESS, GRANIAN], ids=SERVER_NAMES)
 def served(request, tmp_path_factory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("raw")
-    with start(folder, *request.param, "--sync", "never") as server:
+    # A busy machine may make a request slow, which the server would note on stderr.
+    quiet = ("--sync", "never", "--slow-ms", "60000")
+    with start(folder, *request.param, *quiet) as server:
 
         def complaints() -> list[str]:
             usual = ("Rundlet ", "rundlet.maintenance: compacted ")

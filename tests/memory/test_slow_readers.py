@@ -19,6 +19,7 @@ from tests.support.processes.servers import (
     is_held_by_server,
     silent_clients,
     wait_for,
+    wait_for_processes,
 )
 from tests.support.wire.raw_http import RawConnection
 
@@ -64,6 +65,7 @@ def server(
     options = ["--data", folder / "data", "--server", request.param, *TIMEOUTS]
     sizes = ["--sync", "never", "--max-sending-bytes", "64MiB"]
     with RundletServer(*options, *sizes, stderr_path=folder / "log") as server:
+        wait_for_processes(server)
         server.client.put("/v1/kv/large", content=value).raise_for_status()
         server.client.put("/v1/kv/a", content=b"1").raise_for_status()
         server.client.get("/v1/kv/large").raise_for_status()
@@ -147,6 +149,7 @@ def test_granian_returns_the_memory_of_readers_who_have_left(tmp_path: Path):
     """Granian allocates by itself what it sends."""
     options = ["--data", tmp_path / "data", "--server", "granian", "--sync", "never", *TIMEOUTS]
     with RundletServer(*options, stderr_path=tmp_path / "log") as server:
+        wait_for_processes(server)
         server.client.put("/v1/kv/large", content=bytes(8 * MIB)).raise_for_status()
         pid = server.process.pid
         before = resident_bytes(pid)

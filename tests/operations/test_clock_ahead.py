@@ -105,7 +105,7 @@ def test_export_and_import_leave_the_wrong_time_behind(tmp_path, source):
 
 def test_export_keeps_times_of_expiry_to_the_microsecond(tmp_path):
     """A small correction of a clock moves nothing: the store's time stands still until then."""
-    ahead = StoreSettings(clock=lambda: system_clock_us() + 10_000_000)
+    ahead = StoreSettings(clock=lambda: system_clock_us() + 50_000_000)
     store = open_log_store(tmp_path / "data", ahead)
     store.commit(Txn([Put("session", b"s", ttl_s=600)]))
     session = store.get("session")

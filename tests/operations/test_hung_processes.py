@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
-import httpx
 import pytest
 
 from rundlet_server.server.helpers.hung import HungProcesses
@@ -18,7 +20,15 @@ from rundlet_server.storage.counting import heartbeat
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import beats, hung_processes
 from rundlet_server.storage.counting.rows import SUFFIX
-from tests.support.processes.servers import RundletServer, children_of, is_running, wait_for
+from tests.support import PATIENCE_S
+from tests.support.processes.killed_servers import port_of
+from tests.support.processes.servers import (
+    RundletServer,
+    children_of,
+    holder_of,
+    is_running,
+    wait_for,
+)
 from tests.support.wire.prometheus_text import parse
 
 BEATS = """
@@ -59,18 +69,25 @@ def test_stopped_process_is_late_and_others_are_not(directory, monkeypatch):
 
 
 def test_pause_of_all_processes_is_nobodys_fault(directory, monkeypatch):
-    monkeypatch.setattr(heartbeat, "HUNG_MS", 1_500)
     with beating(directory) as one, beating(directory) as two:
         wait_for(lambda: len(beats(directory)) == 2)
         for process in (one, two):
             os.kill(process.pid, signal.SIGSTOP)
-        threading.Event().wait(2.5)
+        wait_for(lambda: all(is_stopped(process.pid) for process in (one, two)))
+        last_ms = sorted(beats(directory).values())
+        hung_ms = last_ms[1] - last_ms[0] + 500
+        monkeypatch.setattr(heartbeat, "HUNG_MS", hung_ms)
+        wait_for(lambda: time.monotonic() * 1_000 > last_ms[1] + hung_ms)
         late = hung_processes(SharedCounters(directory))
         for process in (one, two):
             os.kill(process.pid, signal.SIGCONT)
             process.stdin.close()
 
     assert late == {}
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_stopped_child_is_ended(directory, caplog):
@@ -92,18 +109,6 @@ def test_child_that_moves_is_left_alone(directory):
         child.stdin.close()
 
 
-def fresh(server: RundletServer, path: str) -> str:
-    """Ask over a new connection; return nothing if a stopped worker has taken it.
-
-    Every other connection meets one, and there are 10 s between notice and replacement: a longer
-    wait for each leaves too few questions to meet the worker that runs.
-    """
-    try:
-        return httpx.get(f"{server.url}{path}", timeout=0.4).text
-    except httpx.TransportError:
-        return ""
-
-
 def counters_of(server: RundletServer) -> Path | None:
     """Return where the processes of a server count, once three of them run."""
     for pid in children_of(server.process.pid):
@@ -120,9 +125,21 @@ def counters_of(server: RundletServer) -> Path | None:
 def test_server_notices_and_replaces_stopped_processes(tmp_path):
     pytest.importorskip("granian")
     arguments = ("--data", tmp_path / "data", "--server", "granian", "--workers", "2")
-    with RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server:
+    with (
+        RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server,
+        closing(HTTPConnection("127.0.0.1", port_of(server), timeout=PATIENCE_S)) as connection,
+    ):
+
+        def page(path: str) -> str:
+            """Ask the worker that is left running: every other new connection meets none."""
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
         directory = wait_for(lambda: counters_of(server))
-        victims = {process.role: process.pid for process in beats(directory)}
+        page("/livez")
+        running = [process.pid for process in beats(directory) if process.role == "worker"]
+        running = [holder_of(connection.sock, running)]
+        victims = {each.role: each.pid for each in beats(directory) if each.pid not in running}
         for pid in victims.values():
             os.kill(pid, signal.SIGSTOP)
 
@@ -131,10 +148,9 @@ def test_server_notices_and_replaces_stopped_processes(tmp_path):
 
         def are_reported() -> bool:
             """Whether both were seen in both pages; a busy machine may not show them together."""
-            shown = json.loads(fresh(server, "/readyz") or "{}").get("reasons", [])
+            shown = json.loads(page("/readyz")).get("reasons", [])
             reasons.update(each.split(" has not moved")[0] for each in shown if "moved" in each)
-            page = fresh(server, "/metrics")
-            samples = parse(page)["rundlet_processes_hung"].samples if page else {}
+            samples = parse(page("/metrics"))["rundlet_processes_hung"].samples
             gauges.update(
                 dict(labels)["role"] for (_, labels), count in samples.items() if count == 1
             )
@@ -143,6 +159,6 @@ def test_server_notices_and_replaces_stopped_processes(tmp_path):
         wait_for(are_reported)
         wait_for(lambda: not any(map(is_running, victims.values())))
         wait_for(lambda: len(beats(directory)) == 3)
-        wait_for(lambda: '"ready":true' in fresh(server, "/readyz"))
+        wait_for(lambda: '"ready":true' in page("/readyz"))
 
     assert reasons == {f"the {role} process {victims[role]}" for role in ("maintenance", "worker")}

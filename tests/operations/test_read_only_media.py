@@ -314,9 +314,10 @@ def test_snapshot_is_served_with_its_tokens(tmp_path, kind):
         ) as server,
     ):
         url = f"{server.url}/v1/kv/k3"
-        refused = httpx.get(url)
-        got = httpx.get(url, headers={"Authorization": f"Bearer {secret}"})
-        written = httpx.put(url, content=b"", headers={"Authorization": f"Bearer {secret}"})
+        refused = httpx.get(url, timeout=PATIENCE_S)
+        with_it = {"headers": {"Authorization": f"Bearer {secret}"}, "timeout": PATIENCE_S}
+        got = httpx.get(url, **with_it)
+        written = httpx.put(url, content=b"", **with_it)
         ready = server.client.get("/readyz")
 
     assert (refused.status_code, got.status_code, got.content) == (401, 200, b"3")

@@ -7,7 +7,6 @@ import importlib.util
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from rundlet_server.functions.metadata import JOINT
 from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
 from tests.support.models.on_granian import LIMITS
+from tests.support.processes.servers import free_port, wait_for
 
 HAS_GRANIAN = importlib.util.find_spec("granian") is not None
 
@@ -46,9 +46,7 @@ def granian_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def serve(command: list[str], folder: Path) -> Iterator[int]:
     """The port of a server module in a process of its own, ended afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *(word.format(port=port) for word in command)],
@@ -57,7 +55,8 @@ def serve(command: list[str], folder: Path) -> Iterator[int]:
             stderr=log,
         )
     try:
-        wait_until_it_answers(port, process, folder / "log")
+        wait_for(lambda: process.poll() is not None or answers(port))
+        assert process.poll() is None, (folder / "log").read_text()
         yield port
     finally:
         process.terminate()
@@ -74,16 +73,12 @@ def port(request: pytest.FixtureRequest) -> int:
     return request.getfixturevalue(f"{request.param}_port")
 
 
-def wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log_path: Path) -> None:
-    for _ in range(400):
-        assert process.poll() is None, log_path.read_text()
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(log_path.read_text())
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class Answer:

@@ -17,7 +17,12 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
 from tests.support.processes.memory import resident_bytes
-from tests.support.processes.servers import RundletServer, wait_for, worker_pids
+from tests.support.processes.servers import (
+    RundletServer,
+    wait_for,
+    wait_for_processes,
+    worker_pids,
+)
 
 HEAD = "GET /v1/changes{} HTTP/1.1\r\nHost: {}\r\nAccept: application/x-ndjson\r\n\r\n"
 PLACES = 3
@@ -35,6 +40,7 @@ class RefusedError(Exception):
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RundletServer]:
     arguments = (*SERVERS[request.param], "--data", tmp_path / "data", "--max-feeds", str(PLACES))
     with RundletServer(*arguments, "--threads", "2", stderr_path=tmp_path / "stderr") as served:
+        wait_for_processes(served, 2 if request.param == "granian" else 1)
         yield served
 
 
@@ -133,7 +139,8 @@ def test_commits_of_every_worker_wake_feeds_of_every_worker(server: RundletServe
         for number in range(20):
             key = f"key-{number}-"
             began_s = time.monotonic()
-            httpx.put(f"{server.url}/v1/kv/{key}", content=b"1")  # a new connection: any worker
+            # On a new connection: any worker.
+            httpx.put(f"{server.url}/v1/kv/{key}", content=b"1", timeout=PATIENCE_S)
             for connection in (first, second):
                 received_until(connection, key.encode())
             delays_s.append(time.monotonic() - began_s)

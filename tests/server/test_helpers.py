@@ -125,14 +125,15 @@ def test_dead_helper_is_started_again(helper_command, pid_file):
 
 
 def test_failing_helper_is_started_later_and_later(pid_file):
-    program = "import sys; print(0, file=open(sys.argv[1], 'a')); sys.exit(1)"
+    program = "import sys, time; print(time.monotonic(), file=open(sys.argv[1], 'a')); sys.exit(1)"
     command = [sys.executable, "-P", "-c", program, str(pid_file)]
 
     with WatchedProcess("helper", command, back_off_first_s=0.3):
-        wait_for(lambda: len(helper_pids(pid_file)) == 3)
-        starts_in_a_second = len(helper_pids(pid_file))
+        wait_for(lambda: len(pid_file.read_text().splitlines()) >= 3)
 
-    assert starts_in_a_second == 3
+    first_s, second_s, third_s, *_ = map(float, pid_file.read_text().splitlines())
+    assert second_s - first_s >= 0.3
+    assert third_s - second_s >= 0.6
 
 
 def test_helper_ends_when_its_parent_is_killed(helper_command, pid_file):

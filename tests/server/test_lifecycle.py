@@ -21,8 +21,8 @@ from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,
     children_of,
-    free_port,
     is_running,
+    private_folder_of,
     silent_clients,
     wait_for,
 )
@@ -61,13 +61,6 @@ def text_file(tmp_path):
     path = tmp_path / "three.data"
     path.write_text(f"{UUID} this is a value\n{OTHER_UUID} 1234\n")
     return path
-
-
-def scratch_folder_of(pid: int) -> Path:
-    """The private folder whose lock a server holds."""
-    held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
-    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
-    return folder
 
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -140,7 +133,8 @@ def test_workers_see_each_others_writes(start, data):
     trust = ssl.create_default_context()  # each client would read the certificates for 20 ms
     with start("--data", data, *GRANIAN) as server:
         for number in range(100):
-            with httpx.Client(verify=trust) as writer, httpx.Client(verify=trust) as reader:
+            clients = (httpx.Client(verify=trust, timeout=PATIENCE_S) for _ in range(2))
+            with next(clients) as writer, next(clients) as reader:
                 content = str(number).encode()
                 url = f"{server.url}/v1/kv/n"
                 assert writer.put(url, content=content).status_code in (201, 204)
@@ -189,7 +183,7 @@ def test_store_in_memory_goes_with_the_server(start, layout, number):
     with start("--in-memory", *layout) as server:
         server.client.put("/v1/kv/greeting", content=b"hello")
         assert server.client.get("/v1/kv/greeting").content == b"hello"
-        folder = scratch_folder_of(server.process.pid)
+        folder = private_folder_of(server.process.pid)
         assert (folder / "data").is_dir()
         server.process.send_signal(number)
         server.wait()
@@ -240,11 +234,12 @@ def test_used_port_is_one_line_and_exit_code_4(start, layout, data, tmp_path):
 
 
 def test_port_comes_from_the_environment(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("PORT", str(free_port()))
-    with socket.create_server(("127.0.0.1", int(os.environ["PORT"]))):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("PORT", str(port))
         ended = run_serve("--data", data)
 
-    assert f"port {os.environ['PORT']} on 127.0.0.1 is in use" in ended.stderr
+    assert f"port {port} on 127.0.0.1 is in use" in ended.stderr
 
 
 def test_host_beyond_this_machine_is_refused_without_insecure(start, data):
@@ -254,7 +249,7 @@ def test_host_beyond_this_machine_is_refused_without_insecure(start, data):
     assert "--insecure" in ended.stderr
     with start("--data", data, "--host", "0.0.0.0", "--insecure") as server:
         port = server.url.rpartition(":")[2]
-        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/livez", timeout=PATIENCE_S).status_code == 200
 
 
 @pytest.mark.parametrize(

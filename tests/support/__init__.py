@@ -1,7 +1,8 @@
 """Helpers that several tests share.
 
 Its rooms are ``disks``, ``processes``, ``models`` and ``wire``; ``campaign`` runs the fault
-campaigns, ``without_collector`` turns the garbage collector off.
+campaigns, ``without_collector`` turns the garbage collector off, ``paces`` tries durations that are
+long enough for a busy machine.
 """
 
 from pathlib import Path

@@ -53,15 +53,19 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._open.add(client)  # before the look: ``cut_all`` comes after ``is_open``
                 if not self.is_open:
                     client.close()
                     continue
                 threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket.socket) -> None:
-        server = socket.create_connection(("127.0.0.1", self._to_port))
-        self._open |= {client, server}
-        with client, server, contextlib.suppress(OSError):
+        with (
+            client,
+            contextlib.suppress(OSError),  # also if nothing listens there any more
+            socket.create_connection(("127.0.0.1", self._to_port)) as server,
+        ):
+            self._open.add(server)
             is_doomed = False  # the server has got the bytes, and the client must not learn of it
             while True:
                 for source in select.select([client, server], [], [])[0]:

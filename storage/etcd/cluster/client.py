@@ -1,4 +1,4 @@
-"""A client of an etcd cluster: it chooses an endpoint, repeats what is safe, and tells what is not.
+"""A client of an etcd cluster: it chooses an endpoint, and repeats calls that are safe to repeat.
 
 An endpoint that did not answer is benched for some seconds: a frozen node costs more than a dead
 one, because it accepts connections and never answers. Channels are made by the process that uses
@@ -37,7 +37,7 @@ Response = TypeVar("Response")
 ATTEMPT_S: Final = 2.0
 """A call that takes longer is given up; a frozen node never answers."""
 PATIENCE_S: Final = 8.0
-"""What can be repeated is repeated for so long: a new leader is there after 1 to 3 seconds."""
+"""Repeatable calls are repeated for so long: electing a new leader takes 1 to 3 seconds."""
 _BENCHED_S: Final = 5.0
 _PAUSE_S: Final = 0.05
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -51,7 +51,7 @@ _OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
-    # Each endpoint has a connection of its own, and a process of the tests none of another.
+    # Each endpoint has a connection of its own; clients in one process share none.
     ("grpc.use_local_subchannel_pool", 1),
 )
 _WITH_LEADER: Final = ("hasleader", "true")
@@ -59,7 +59,7 @@ _WITH_LEADER: Final = ("hasleader", "true")
 
 
 class FailedCall(StoreError):
-    """A call failed in a way that is not repeated; ``failure`` says in which."""
+    """A call failed and is not repeated; ``failure`` says why."""
 
     def __init__(self, failure: Failure, message: str) -> None:
         super().__init__(message)
@@ -143,7 +143,7 @@ class EtcdClient:
         return self.read(RANGE, request, patience_s=patience_s)
 
     def status(self) -> pb.StatusResponse:
-        """Return what the chosen node says of itself; for probes, which do not wait for long."""
+        """Return the status of the chosen node; for probes, so this is not repeated."""
         return self.read(STATUS, pb.StatusRequest(), patience_s=0)
 
     def read(
@@ -156,9 +156,9 @@ class EtcdClient:
         """Do a call that changes nothing, or that may be done twice.
 
         Args:
-            call: it.
-            request: it.
-            patience_s: after so long it is repeated no more; default ``PATIENCE_S``.
+            call: which one.
+            request: of the call.
+            patience_s: after so long it is no longer repeated; default ``PATIENCE_S``.
 
         Raises:
             FailedCall: it was refused.
@@ -248,7 +248,7 @@ class EtcdClient:
                 if failure not in ("not sent", "login") or is_late:
                     raise self._failed(ex, failure) from None
                 time.sleep(_PAUSE_S)
-            except ValueError:  # so gRPC tells that the channel was closed meanwhile
+            except ValueError:  # so gRPC reports that the channel was closed meanwhile
                 self.require_open()
                 raise
             else:
@@ -258,14 +258,14 @@ class EtcdClient:
         """Refuse calls of a forked child, and after ``close``.
 
         Raises:
-            OpenedBeforeFork, Unavailable: it is one of these.
+            OpenedBeforeFork, Unavailable: the call is one of these.
         """
         self._guard.require_own()
         if self._is_closed:
             raise Unavailable("this store was closed")
 
     def _settle(self, endpoint: _Endpoint, failure: Failure) -> None:
-        """Draw the conclusions of a failure for the calls that follow."""
+        """Bench the endpoint, or drop the login, for the calls that follow a failure."""
         if failure in ("not sent", "unknown"):
             self._bench(endpoint)
         elif failure == "login":
@@ -295,7 +295,7 @@ class EtcdClient:
         endpoint.benched_until_s = time.monotonic() + _BENCHED_S
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return what goes with every call; log in if the cluster needs that."""
+        """Return the metadata of every call; log in if the cluster needs that."""
         if self._place.user is None:
             return (_WITH_LEADER,)
         with self._lock:

@@ -25,10 +25,10 @@ from rundlet_server.storage.etcd.cluster.requests import OPS_MAX, all_of, answer
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 
 WAIT_S: Final = 0.001
-"""About what a call takes. On a slow network reads then go in parallel, each a little later."""
+"""About as long as a call takes. On a slow network, reads then go in parallel after this time."""
 ANSWER_BYTES_AIM: Final = 1024 * 1024
-"""As many keys share a call as fill so many bytes if they are like those of the last call. A read
-of a small value must not wait for many large ones."""
+"""The keys of a call are as many as would fill so many bytes, judged by the last answer: a read of
+a small value must not wait for many large ones."""
 
 
 class Reading(NamedTuple):
@@ -96,7 +96,7 @@ class CombinedReads:
             return batch.readings[batch.keys[key]]
         if batch.away is not None:
             raise Unavailable(str(batch.away)) from batch.away
-        return self._alone(key)  # what refuses a call for one key need not refuse this one
+        return self._alone(key)  # the batch may have been refused because of another key
 
     def _enter(self, key: bytes) -> tuple[_Batch | None, bool]:
         """Return the batch that a read joins and whether it leads it; ``None``: it goes alone."""

@@ -1,4 +1,4 @@
-"""What an operator should know of the nodes of a cluster, each asked by itself."""
+"""Inspect the nodes of a cluster for an operator, each by a call of its own."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _refusal(place: EtcdPlace, key: bytes) -> str:
     client = EtcdClient(place)
     try:
         client.write(pb.TxnRequest(compare=[unchanged(key, _NEVER)], success=[put(key, b"")]))
-    except DiskFull:  # the alarms tell of it
+    except DiskFull:  # the alarms report it
         return ""
     except StoreError as ex:
         return str(ex)

@@ -4,7 +4,8 @@
     etcds://USER:PASSWORD@h1,h2/NAME?ca=ca.pem&cert=client.pem&key=client.key
 
 ``etcds`` is TLS; without ``ca`` the servers' certificates are checked by the system's authorities.
-``cert`` and ``key`` prove who the client is. What has a meaning in a URL is percent-encoded.
+``cert`` and ``key`` authenticate the client. Characters with a meaning in a URL are
+percent-encoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to etcd in few words."""
+"""Short functions that build requests to etcd."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 
 OPS_MAX: Final = 128
-"""The most operations, and comparisons, of a transaction that etcd takes as it is delivered."""
+"""The most operations, and comparisons, that etcd takes in a transaction by default."""
 REQUEST_BYTES_MAX: Final = 1_536 * 1024
-"""The most bytes of a request that etcd takes as it is delivered."""
+"""The most bytes that etcd takes in a request by default."""
 
 
 def one(key: bytes, *, revision: int = 0) -> pb.RangeRequest:
@@ -43,7 +43,7 @@ def answers(response: pb.TxnResponse) -> list[pb.RangeResponse]:
 
 
 def unchanged(key: bytes, revision: int) -> pb.Compare:
-    """Compare: a key was last written at a revision; 0: it has no value."""
+    """Return the condition that a key was last written at a revision; 0: that it has no value."""
     return pb.Compare(
         result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=revision
     )

@@ -1,7 +1,7 @@
 """Which backup of a place holds a revision or a time.
 
-A backup holds the revisions from its oldest to its own, and every time from that of the oldest to
-the moment at which it was taken.
+A backup holds the revisions from its oldest to its own, and every time from the time of its oldest
+revision to the moment at which it was taken.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Wanted:
         index: of the backup.
         revision: the last one that is wanted.
         time_us: with it, only commits up to this time.
-        newest_known: the newest revision in any backup of the place: also of stores that were
-            restored from it.
+        newest_known: the newest revision in any backup of the place, including backups of stores
+            that were restored from it.
     """
 
     index: BackupIndex
@@ -53,7 +53,7 @@ def choose(
     time_us: int | None = None,
     backup: str | None = None,
 ) -> Wanted:
-    """Return what to restore: the newest backup, or the one with the least behind what is wanted.
+    """Return what to restore: the newest backup, or the oldest one that holds the wanted state.
 
     Args:
         place: with the backups.
@@ -62,8 +62,8 @@ def choose(
         backup: the name of the only backup to look at.
 
     Raises:
-        NotInBackup: no backup holds that.
-        InvalidRequest: revision and time are given, or two stores have such a revision.
+        NotInBackup: no backup holds that revision or time.
+        InvalidRequest: both revision and time are given, or backups of two stores hold it.
         Damaged, UnknownFormat: an index cannot be used.
     """
     if revision is not None and time_us is not None:
@@ -99,7 +99,7 @@ def _wanted(
 
 
 def covered(indexes: Sequence[BackupIndex]) -> str:
-    """Return for people which revisions some backups hold, without a gap where there is none."""
+    """Return a text of the revisions that some backups hold, with adjacent spans joined."""
     spans: list[list[int]] = []
     for index in sorted(indexes, key=lambda each: (each.store_id, each.oldest_revision)):
         if spans and spans[-1][0] <= index.oldest_revision <= spans[-1][1] + 1:

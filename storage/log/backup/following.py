@@ -1,8 +1,9 @@
 """Follow a store: take a backup whenever something was committed, and keep few of them.
 
-The newest backup replaces the one before it. But a store forgets its past: if the newest one did
-not reach back any more to the last one that is kept, then the one before it is kept, too. So every
-revision from the first backup on can be restored, as far as the store still had it then.
+The newest backup replaces the one before it. But a store drops its history after a time: if the
+newest backup no longer reaches back to the last one that is kept, the one before it is kept, too.
+So every revision from the first backup on can be restored, if the store still had it when a backup
+was taken.
 """
 
 from __future__ import annotations

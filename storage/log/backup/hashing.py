@@ -1,9 +1,9 @@
 """SHA-256 of segments: computed once, and continued when a segment has grown.
 
 Every frame is verified by its checksum when its bytes are hashed for the first time, so that a
-backup does not take damage over silently. A sealed segment never changes: its hash is remembered in
-a file that all processes share. The active segment only grows: each process remembers how far it
-has hashed it, and continues from there.
+backup does not copy damage silently. A sealed segment never changes: its hash is remembered in a
+file that all processes share. The active segment only grows: each process remembers how far it has
+hashed it, and continues from there.
 
     CBOR map {number of the segment: [salt, size, hash]} | CRC32C
 """
@@ -31,7 +31,7 @@ hashed, but wait while their frames are verified: a millisecond if these are sma
 
 
 class RunningHash:
-    """The hash of a segment up to some place, and what the last frame before it says.
+    """The hash of a segment up to some place, and the last commit before it.
 
     Attributes:
         offset: the place.
@@ -72,7 +72,7 @@ class SegmentHashes:
     """The hashes of one store's segments; one thread at a time may use it."""
 
     def __init__(self, files: Files, folder: Path) -> None:
-        """``folder`` holds the file of those that are remembered."""
+        """Remember hashes in a file in ``folder``."""
         self._files = files
         self._path = folder / FILE_NAME
         self._known: dict[int, tuple[int, int, str]] = {}
@@ -80,7 +80,7 @@ class SegmentHashes:
         self._active: tuple[int, RunningHash] = (0, RunningHash())
 
     def load(self) -> None:
-        """Take over what other processes have computed since; a damaged file is as good as none."""
+        """Load the hashes that other processes have computed since; ignore a damaged file."""
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError, cbor2.CBORDecodeError):
             data = read_whole(self._files, self._path)
             if is_whole(data):
@@ -88,7 +88,7 @@ class SegmentHashes:
                 self._known = {n: (salt, size, sha) for n, (salt, size, sha) in known.items()}
 
     def store(self, numbers: Collection[int]) -> None:
-        """Let other processes know the hashes of these segments; forget the others."""
+        """Save the hashes of these segments for other processes; forget the others."""
         if self._is_changed or not self._known.keys() <= set(numbers):
             self._known = {n: self._known[n] for n in numbers if n in self._known}
             payload = cbor2.dumps({n: list(known) for n, known in self._known.items()})

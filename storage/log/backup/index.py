@@ -7,9 +7,9 @@ It is a JSON file, ``backup-<revision>-<time>-<store>.json``:
                 "contents": {"MANIFEST": "<base64>"}},
      "sha256": "…"}
 
-``contents`` holds the files that are small and belong to this backup alone. The hash at the end is
-of all that stands before it in ``backup``, and the file is exactly what ``encode`` makes of it: so
-any byte that has changed is noticed.
+``contents`` holds the files that are small and belong to this backup alone. The hash at the end
+covers all of ``backup``, and the file must be exactly what ``encode`` makes of it, so that any
+changed byte is noticed.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ open can serve it:
 
 A lease takes no lock: it reads the manifest, links what it names, notes up to where the active
 segment is durable, and begins again if the manifest has changed meanwhile. So it delays no writer,
-and a stopped writer does not delay it. A sealed segment never changes, the active one only grows
-behind what is durable: so both stay what they are while they are copied.
+and a stopped writer does not delay it. A sealed segment never changes, and the active one only
+grows behind its durable end, so the bytes of a backup stay the same while they are copied.
 
-Nothing here needs to survive a power cut: without its lease a backup begins again. A process that
-dies leaves a folder that is removed when its time has come.
+Nothing here needs to survive a power cut: without its lease a backup begins again. If a process
+dies, the folder of its lease is removed when the lease ends.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _EXPIRES: Final = "EXPIRES"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _ID_TIME_DIGITS: Final = 16
 _MAKING_US: Final = 60_000_000
-"""A lease that has no time to end after so long was left by a process that died."""
+"""A lease that still has no time of its end after so long was left by a process that died."""
 _ATTEMPTS: Final = 1_000
 _PAUSE_S: Final = 0.001
 _NO_LINKS: Final = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
@@ -83,7 +83,7 @@ class Leases:
         sync: Callable[[], None],
         is_erasing: Callable[[], bool],
     ) -> None:
-        """Look after the leases of a folder.
+        """Manage the leases of a folder.
 
         Args:
             files: the file system.
@@ -108,9 +108,9 @@ class Leases:
 
         A process may die between any two of these steps; ``remove_ended`` removes what is left:
 
-        1. make the folder, and say when it ends;
+        1. make the folder, and write when the lease ends;
         2. link the segments and note the durable end of the active one;
-        3. verify and hash what is new, and write what else belongs to the backup;
+        3. verify and hash the new bytes, and write the other files of the backup;
         4. write ``LEASE``: from here on every process serves the backup.
         """
         with self._threads, _explained(self._store):
@@ -165,7 +165,7 @@ class Leases:
         self._remove(self._folder / backup_id)
 
     def end_all(self) -> None:
-        """End every lease: what they hold is to be gone."""
+        """End every lease, because the files that they hold must go."""
         for name in filter(_is_id, self._names(self._folder)):
             with contextlib.suppress(OSError):  # another process does the same
                 self._remove(self._folder / name)
@@ -181,10 +181,10 @@ class Leases:
         return count
 
     def end_all_with(self, is_held: Callable[[File], bool], clean: Collection[str]) -> None:
-        """End every lease with a segment of which ``is_held`` is true; not with those in ``clean``.
+        """End every lease with a segment for which ``is_held`` is true; skip names in ``clean``.
 
-        A lease that is being taken ends, too: its segments are linked before their manifest is
-        looked at once more, so that those of an older manifest are found here.
+        A lease that is being taken ends, too: it links its segments before it reads the manifest
+        once more, so that the segments of an older manifest are found here.
         """
         for lease in filter(_is_id, self._names(self._folder)):
             folder = self._folder / lease
@@ -205,7 +205,8 @@ class Leases:
         self._set_expiry(folder, now_us + lease_us)
         self._sync()
         manifest, end = self._hold(folder)
-        # Only now: a backup with the record of an erasure must not have what that erased.
+        # Checked after linking: a backup with the record of an erasure must not hold what it
+        # erased.
         if self._is_erasing():
             raise Unavailable("the bytes of erased keys are being removed; try again in a moment")
         files = self._sealed(folder, manifest, until_s)
@@ -235,7 +236,7 @@ class Leases:
         return backup
 
     def _sealed(self, folder: Path, manifest: Manifest, until_s: float) -> list[BackupFile]:
-        """Return the sealed segments with their hashes; remember these, however it ends."""
+        """Return the sealed segments with their hashes; remember the hashes even if it fails."""
         self._hashes.load()
         files: list[BackupFile] = []
         sealed = manifest.segments[:-1]
@@ -358,7 +359,7 @@ def _decode(data: bytes) -> tuple[Backup, int]:
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses into the errors of a store."""
+    """Turn errors of the system into errors of a store."""
     try:
         yield
     except OSError as ex:

@@ -5,8 +5,8 @@ A piece is a file that holds the bytes of one segment from one place to another 
     <store id>-<number of the segment>-<start>-<end>.piece
 
 A segment grows by further pieces. When little is added, the new piece takes in the small pieces
-before it, so that a segment consists of few pieces however often it is backed up; those taken in
-are removed once an index is written. So pieces may overlap: of those that hold a place, the one
+before it, so that a segment consists of few pieces however often it is backed up; the pieces taken
+in are removed once an index is written. So pieces may overlap: if several hold a place, the one
 that ends last is read.
 """
 
@@ -21,7 +21,7 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.backup.places import BackupPlace
 
 PIECE_BYTES: Final = 16 * 1024 * 1024
-"""The size of a large piece: what is held in memory at a time, and lost when a copy is killed."""
+"""The size of a large piece: the most that is held in memory, or lost when a copy is killed."""
 _NAME: Final = re.compile(r"([0-9a-f]{32})-(\d{10}\.log)-(\d{13})-(\d{13})\.piece", re.ASCII)
 
 

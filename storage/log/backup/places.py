@@ -1,7 +1,7 @@
 """Where backups are kept: a directory, or anything else that holds whole, named files.
 
-A place knows nothing of what the files are. It puts a file there under its name in one step, never
-changes it, and removes it by its name; so an object store is as good as a directory.
+A place does not interpret its files. It stores a file under its name in one step, never changes it,
+and removes it by its name, so that an object store could serve as well as a directory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BackupPlace(Protocol):
         """
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a whole file there. A power cut may leave it damaged until something is published."""
+        """Put a whole file there. A power cut may damage it until the next ``publish``."""
 
     def publish(self, name: str, data: bytes) -> None:
         """Put a file there durably: whole, and after all that was written, or not at all."""
@@ -55,10 +55,10 @@ class BackupPlace(Protocol):
 
 
 class DirectoryPlace:
-    """A directory of this machine. ``with`` it, no other process may write to it."""
+    """A directory of this machine. In a ``with`` block, no other process may write to it."""
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
-        """``folder`` is made when something is written."""
+        """Use a folder, which is made when something is written."""
         self._folder = folder
         self._files: Files = files or RealFiles()
         self._unsynced: list[str] = []

@@ -1,7 +1,7 @@
 """Prune a backup directory: remove old backups, then the pieces that no other one needs.
 
-An index is removed, durably, before a piece that it needs: whatever indexes there are when a
-process dies, all their pieces are there, too.
+An index is removed, durably, before a piece that it needs. So if a process dies, each index that is
+left still has all its pieces.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def prune(
         place: with the backups.
         now_us: the present time, in microseconds since the epoch.
         keep: this many of the newest backups stay.
-        keep_for_s: those of the last so many seconds stay.
+        keep_for_s: the backups of the last so many seconds stay.
 
     Returns:
         The backups that were removed, oldest first.
@@ -43,7 +43,7 @@ def prune(
 def remove_backups(
     place: BackupPlace, removed: Sequence[BackupIndex], kept: Sequence[BackupIndex]
 ) -> None:
-    """Remove some backups of a place, and the pieces that the others, all of them, do not need."""
+    """Remove backups of a place, and all pieces that the other backups, ``kept``, do not need."""
     for index in removed:
         place.remove(index.name)
     place.sync()

@@ -1,12 +1,12 @@
-"""Restore: make a store in a new folder of what a backup directory holds.
+"""Restore: make a store in a new folder from a backup directory.
 
 A process may die between any two of these steps; what it leaves does not open as a store, and the
 same restore may be run again:
 
 1. mark the folder: as long as the mark is there, nothing opens a store in it (``open.unfinished``);
-2. copy the segments, verified by their hashes, up to the last commit that is wanted. A segment is
-   truncated behind it. A frame of compaction may hold commits on both sides: its first records are
-   written as a frame of their own;
+2. copy the segments, verified by their hashes, up to the last commit that is wanted. The last
+   segment is truncated behind that commit. If a frame of compaction holds commits on both sides,
+   its first records are written as a frame of their own;
 3. verify every frame and record, and build the index and the totals of that revision anew;
 4. make a new, empty active segment, and sync all of it;
 5. write the manifest, durably: with a new store id, and with a gap in the revisions that no
@@ -117,7 +117,7 @@ class Restore:
 
         Raises:
             Damaged: the backup is not what was written.
-            InvalidRequest: there is something in the folder.
+            InvalidRequest: the folder is not empty.
             NotInBackup: the backup does not reach back to that time.
         """
         old = self._manifest()
@@ -143,7 +143,7 @@ class Restore:
         )
 
     def _require_reached(self, old: Manifest) -> None:
-        """Refuse a time to which what was kept of the past does not reach back."""
+        """Refuse a time that is older than the history in the backup."""
         time_us = self._wanted.time_us
         if time_us is not None and time_us < old.oldest_time_us:
             span = f"{old.oldest_revision} to {self._index.revision}"
@@ -183,7 +183,7 @@ class Restore:
         return decode_manifest(data, path)
 
     def _segments(self, old: Manifest) -> Iterator[SegmentState]:
-        """Copy the segments that are wanted; yield what the new manifest says of them."""
+        """Copy the segments that are wanted; yield their entries for the new manifest."""
         for state in old.segments:
             if self._scan.is_cut:
                 return

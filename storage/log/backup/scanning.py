@@ -1,7 +1,7 @@
 """Verify the segments that a restore has copied, truncate what is not wanted, and index the rest.
 
 Every frame and every record is verified by its checksum. The records of a frame, and the frames of
-a log, are in the order of revisions and times: what is not wanted comes last.
+a log, are in the order of revisions and times, so commits that are not wanted come last.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SegmentScan:
     """The scan of all segments of a backup, in log order.
 
     Attributes:
-        is_cut: whether there was a commit that is not wanted; no later segment is.
+        is_cut: whether a commit that is not wanted was found; no later segment is wanted then.
         last_revision, last_time_us: of the last commit that is wanted; 0 without one.
         split: the frame of which only the first records are wanted.
     """
@@ -50,10 +50,10 @@ class SegmentScan:
         self.split: SplitFrame | None = None
 
     def scan(self, number: int, size: int) -> SegmentState | None:
-        """Verify a segment, cut it behind what is wanted, sync it, and add it to the index.
+        """Verify a segment, truncate it behind the wanted commits, sync it, and index it.
 
         Returns:
-            What the manifest says of it; ``None`` if nothing in it is wanted.
+            Its entry for the manifest; ``None`` if nothing in it is wanted.
 
         Raises:
             Damaged: it is not what was written.
@@ -120,7 +120,7 @@ class SegmentScan:
 
 
 class SplitFrame:
-    """The first records of a frame of which not all are wanted, as a frame in its place.
+    """The wanted first records of a frame, as a frame in its place.
 
     Attributes:
         frame: as it is read back.

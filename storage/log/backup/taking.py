@@ -1,15 +1,15 @@
 """Take a backup: copy to a backup directory what it does not have yet.
 
-1. Hash the pieces that are there of a segment, fetch the bytes behind them, and write these as new
-   pieces, until the hash is that of the source. A segment that the last backup holds as it is now
-   is left alone.
+1. Hash the pieces that the place has of a segment, fetch the bytes behind them, and write these as
+   new pieces. The hash of all must be that of the source. A segment that has not changed since the
+   last backup is skipped.
 2. Sync all pieces.
 3. Write the index of the backup, and sync it: from here on the backup exists.
 4. Remove the pieces that newer ones have taken in.
 
-A process may die between any two of these steps, also in a power cut: the next one goes on with the
-pieces that it finds. It trusts none of them before the hash of the segment is right; if it is not,
-it removes the pieces that no index answers for, and fetches them again.
+A process may die between any two of these steps, also in a power cut: the next backup continues
+with the pieces that it finds. It trusts them only if the hash of the segment matches. If not, it
+removes the pieces that no index covers, and fetches their bytes again.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class BackupTaker:
         """Copy one backup.
 
         Raises:
-            Damaged: the source is not what it says, or another store than the one whose pieces
-                are there.
+            Damaged: the source does not match its hashes, or the pieces in the place are of another
+                store.
             BackupGone: see ``BackupSource.read``.
         """
         backup = source.backup
@@ -120,7 +120,7 @@ class BackupTaker:
             try:
                 index = read_index(self._place, name)
             except Damaged:
-                continue  # what it says of its segments is found out again
+                continue  # its segments are hashed again
             if index.store_id == store_id:
                 return index.files
         return ()
@@ -144,7 +144,7 @@ class BackupTaker:
             raise Damaged(Path(str(self._place)), 0, reason)
 
     def _answered_for(self, store_id: str, segment: str) -> int:
-        """Return up to where an index answers for the bytes of a segment."""
+        """Return up to where an index covers the bytes of a segment."""
         indexes = [read_index(self._place, name) for name in self._place.sizes() if is_index(name)]
         sizes = [
             file.size
@@ -159,7 +159,7 @@ class BackupTaker:
         key = (source.backup.store_id, file.name)
         have = min(end_of(chain), file.size)
         start, hasher = self._hashed.get(key, (0, hashlib.sha256()))
-        # A copy: when the lease ends meanwhile, what is remembered must stay true.
+        # A copy: if the lease ends meanwhile, the remembered hash must stay valid.
         hasher = hasher.copy() if start <= have else hashlib.sha256()
         start = start if start <= have else 0
         for data in read_range(self._place, chain, start, have):
@@ -176,7 +176,7 @@ class BackupTaker:
         return hasher.hexdigest()
 
     def _first_taken_in(self, chain: Sequence[Piece], size: int) -> int:
-        """Return where the next piece begins: with the pieces before it that are no larger."""
+        """Return where the next piece begins: it takes in earlier pieces that are no larger."""
         first = end = end_of(list(chain))
         for piece in reversed(chain):
             added = size - first

@@ -1,7 +1,7 @@
 """Verify a backup directory: read every byte that a backup consists of, and change nothing.
 
-A segment is read once, however many backups hold it: each of them says what the hash is up to the
-size that the segment had then.
+A segment is read once, however many backups hold it: each backup has the hash of the segment up to
+its size at that time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A cheap look at a store's folder: what a person wants to know of it first.
 
-An inspection opens every file and checks its header. It reads what no index file covers, as the
-next process to open the store would, because that one would refuse damage there. ``verify`` reads
+An inspection opens every file and checks its header. It also reads the records that no index file
+covers: the next process that opens the store reads them, and refuses damage there. ``verify`` reads
 the rest. An inspection changes nothing, and works beside a running server.
 """
 
@@ -108,6 +108,6 @@ def _look_at_unindexed(opened: OpenedStore) -> tuple[list[Problem], int]:
         with reporting(segment.path, problems):
             for stretch in stretches(segment, HEADER_SIZE, opened.ends[state.number]):
                 if state.number == active.segment:
-                    with contextlib.suppress(Damaged):  # its checksums match: verify tells
+                    with contextlib.suppress(Damaged):  # its checksums match: ``verify`` reports it
                         active.add(stretch.locators(state.number))
     return problems, active.replaced_bytes

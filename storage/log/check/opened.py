@@ -49,7 +49,7 @@ class OpenedStore:
     Attributes:
         ends: up to where each segment is to be read, by number.
         segments, indexes: by number; without those that cannot be opened.
-        problems: why those cannot be opened.
+        problems: why files cannot be opened.
     """
 
     folder: Path
@@ -139,7 +139,7 @@ def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | N
 def is_older_than_log(page: CommitPage, segment: Segment) -> bool:
     """Return whether frames of the active segment show that more was published than the page says.
 
-    A writer may be at work meanwhile, so the page is looked at again after the frames.
+    A writer may publish meanwhile, so the page is read again after the frames.
     """
     published = page.published
     if published is None or segment_of(published) > segment.number:

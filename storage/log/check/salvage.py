@@ -40,8 +40,8 @@ def pieces(segment: Segment, start: int, end: int) -> Iterator[Frame | Gap]:
 def whole_records(data: memoryview, offset: int) -> Iterator[tuple[int, memoryview]]:
     """Yield the records in damaged bytes that are whole by their own checksums, with their offsets.
 
-    The frame around them does not help, but it says where its first record is: behind the frame
-    header, at a multiple of 8. Each record says where the next one is.
+    The frame around them is damaged, but its layout gives the place of its first record: behind the
+    frame header, at a multiple of 8. Each record gives the place of the next one.
 
     Args:
         data: the bytes.

@@ -1,8 +1,8 @@
 """Verify a store: read every byte of it and change nothing.
 
 ``verify`` checks the manifest; every frame, and every record by its own checksum; every block of
-the index files, the order of their rows and their hash tables; that they say what the log says;
-that the totals of keys and bytes are right; that the folder holds no segment with commits that the
+the index files, the order of their rows and their hash tables; that they agree with the log; that
+the totals of keys and bytes are right; that the folder holds no segment with commits that the
 manifest does not know. It reports all damage, not only the first.
 
 It works beside a running server. It opens all files at the start, with the manifest that names
@@ -176,7 +176,7 @@ class _Verifier:
         delta.add([(record.key, _locator(record, len(data), segment.number, offset))])
 
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
-        """Check that a sealed segment is what the manifest says of it."""
+        """Check that a sealed segment matches its entry in the manifest."""
         frame = self._last_frame
         if state == self._opened.manifest.active or frame is None:
             return
@@ -187,7 +187,7 @@ class _Verifier:
             self._add(segment.path, 0, reason)
 
     def _check_times(self, segment: Segment, times: CommitTimes) -> None:
-        """Check that the times file of a segment, if it has one, says what the segment does."""
+        """Check that the times file of a segment, if it has one, matches the segment."""
         path = self._opened.folder / times_name(segment.number)
         try:
             found = read_times(self._files, self._opened.folder, segment.header)

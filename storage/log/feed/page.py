@@ -48,7 +48,7 @@ class Page:
     ) -> None:
         """Begin a page of the events with revisions above ``since``, up to ``last``.
 
-        What was erased since is not on it, see ``View.erased``.
+        The page leaves out versions that were erased since, see ``View.erased``.
         """
         self.events: list[Event] = []
         self.reached = since

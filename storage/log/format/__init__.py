@@ -3,5 +3,6 @@
 ``names`` of files; ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
 file of frames) and ``segment_writer`` (writes a segment of copies), ``manifest`` (which files make
 up the store), ``commit_page`` (the page in memory that publishes a commit to all processes),
-``locator`` (where a record is).
+``commit_times`` and ``times_file`` (when each commit was made), ``locator`` (where a record is).
+``stretches`` reads many frames at a time, ``pieces`` a large value piece by piece.
 """

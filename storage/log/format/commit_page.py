@@ -1,4 +1,4 @@
-"""The page that all processes of a store share: what is published, and up to where.
+"""The page that all processes of a store share: up to where the log is published and durable.
 
 The file ``COMMIT`` is one page of aligned, native 8-byte words that every process maps. A reader
 compares one word to know whether anything is new; a writer makes a commit visible by one store of
@@ -7,8 +7,9 @@ between the two stores, or if the page is damaged, the pair does not match, and 
 the log itself. Every process writes times, without a lock, so a time shares its word with a check
 of 12 bits: a damaged time must not let keys expire.
 
-The page says nothing after the machine has restarted, because the kernel writes it back when it
-likes: the page carries the boot id, and under another boot id recovery reads the log, too.
+After a restart of the machine, the page cannot be trusted, because the kernel may have written it
+back at any time: the page carries the boot id, and under another boot id recovery reads the log,
+too.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ class CommitPage:
         """Map the page, and make it, all zero, if it is missing; the caller holds the store's lock.
 
         While the page is open its file is locked shared, because a repair must be alone. So if
-        another process has it open, the page is of this boot, even if the system does not tell
-        which that is.
+        another process has the page open, it is of this boot, even if the system does not tell the
+        boot id.
 
         Args:
             files: the file system.
@@ -141,9 +142,10 @@ class CommitPage:
         self.words[_PUBLISHED_AGAIN] = position ^ _ALL_ONES
 
     def is_at(self, position: int, generation: int) -> bool:
-        """Return whether the page can be trusted, and says this end and this manifest.
+        """Return whether the page can be trusted, and names this end and this manifest.
 
-        While a manifest is being installed, it is at none. In one look, because every commit asks.
+        It names none while a manifest is being installed. This is one expression, because every
+        commit evaluates it.
         """
         words, boot_id = self.words, self._boot_id
         return (
@@ -201,9 +203,9 @@ class CommitPage:
         return _checked_time(self.words[_WORD_CLOCK])
 
     def advance_clock(self, now_us: int) -> int:
-        """Act on a time, or on a later one that a process has acted on already; return which.
+        """Record a time; return it, or a later one that some process has recorded already.
 
-        A page that is mapped for reading keeps no time.
+        A page that is mapped for reading records nothing.
         """
         word, latest_us = self._latest  # most often no other process has written it meanwhile
         written = self.words[_WORD_CLOCK]
@@ -318,7 +320,7 @@ def _is_open_elsewhere(file: File) -> bool:
     """Return whether another process has the page open; the caller holds the store's lock."""
     if file.lock(wait=False):
         return False
-    return file.lock(wait=False, is_shared=True)  # else a repair has it, and may die before its end
+    return file.lock(wait=False, is_shared=True)  # else a repair holds it, and may die
 
 
 def _time_word(time_us: int) -> int:

@@ -38,7 +38,7 @@ class CommitTimes:
         times_us: Sequence[int] | None = None,
         units: Sequence[int] | None = None,
     ) -> None:
-        # The three are never exported as buffers while they grow: a growing array refuses that.
+        # No buffer of the three is exported while they grow: an array with an export cannot grow.
         growing = self._growing = array("Q"), array("Q"), array("I")
         self.revisions = growing[0] if revisions is None else revisions
         self.times_us = growing[1] if times_us is None else times_us
@@ -112,8 +112,8 @@ class CommitTimes:
         return self.times_us[place]
 
     def times_of(self, revisions: Words) -> Words:
-        """Return the times of the commits of many revisions; 0 where there is none here."""
-        # Slices: of arrays that grow they are copies, see above. Revisions come first, see ``add``.
+        """Return the times of the commits of many revisions; 0 for a revision that is not here."""
+        # Slices copy the arrays that grow, see above. Revisions are read first, see ``add``.
         known = np.asarray(self.revisions[:], np.uint64)
         times_us = np.asarray(self.times_us[: len(known)], np.uint64)
         places = np.searchsorted(known, revisions)

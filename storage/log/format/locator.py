@@ -52,7 +52,7 @@ locator_of: Final[_OfFields] = functools.partial(tuple.__new__, Locator)
 def may_have_metadata(key: bytes, locator: Locator) -> bool:
     """Return whether a value can have metadata, without a look at its record.
 
-    Few records without any have a meta map, and few of those maps have such a size.
+    Few records without metadata have a meta map, and few of those maps have such a size.
     """
     meta_size = locator.size - OVERHEAD - locator.value_size - len(key)
     return meta_size > 0 and meta_size % META_UNIT == 0

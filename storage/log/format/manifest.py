@@ -6,8 +6,8 @@ so a manifest that cannot be read is damaged, not torn.
 
     "RNDLTMAN" | format u32 | size of the CBOR map u32 | CBOR map | CRC32C
 
-The format of a store that ``needs`` nothing is 2, so that earlier releases can open it. Else it is
-3, and says what a release must know to read the store right.
+The format of a store that ``needs`` nothing is 2, so that earlier releases can open it. Otherwise
+it is 3, and the map says what a release must know to read the store.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ MAGIC: Final = b"RNDLTMAN"
 FORMAT_VERSION: Final = 3
 _WITHOUT_NEEDS: Final = 2
 _OLD_FORMAT: Final = 1
-"""Read, and never written. It says nothing of the retention, which was a setting of the server."""
+"""Only read, never written. It has no retention, which was a setting of the server."""
 _OLD_RETENTION: Final = Retention(keep_versions=1, keep_for_s=3_600.0)
-"""What a server with the old format kept if it was not told otherwise."""
+"""The default retention of servers with the old format."""
 METADATA: Final = "metadata"
 """Records may have user metadata, see ``record``."""
 OUTCOMES: Final = "outcomes"
 """Commits may have outcomes, see ``record``."""
 KNOWN_NEEDS: Final = frozenset({METADATA, OUTCOMES})
-"""What this release knows."""
+"""The needs that this release knows."""
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
-"""Why a file is damaged that a manifest names and that is not there."""
+"""The reason of ``Damaged`` for a file that is missing."""
 SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
-"""Why a manifest is damaged that is older than the commit page."""
+"""The reason of ``Damaged`` for a manifest that is older than the commit page."""
 
 _HEADER: Final = struct.Struct("<8sII")
 
@@ -106,10 +106,11 @@ class Manifest:
         indexes: newest first.
         oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
         retention: which history compaction must keep.
-        erased: when each key was erased last whose older versions may still be in files that have
-            an index file; those of other segments their deltas know.
-        gaps: pairs of revisions that a restore has left: those above the first and up to the
-            second may have been other commits of a store that was backed up, and never come back.
+        erased: by key, the revision of the last erasure, while older versions may still be in
+            segments that have an index file; deltas hold the erasures of the other segments.
+        gaps: pairs of revisions that a restore has left: revisions above the first and up to the
+            second may have been other commits of the store that was backed up, and are never used
+            again.
         needs: what a release must know to read the files; from ``KNOWN_NEEDS``.
     """
 
@@ -188,12 +189,12 @@ class Manifest:
 
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
-    """Make a state the state on disk, durably."""
+    """Replace the state on disk, durably."""
     replace_file(files, folder / FILE_NAME, encode_manifest(manifest))
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the content of the file that says a state."""
+    """Return the content of the manifest file for a state."""
     state: dict[str, object] = {
         "generation": manifest.generation,
         "store_id": manifest.store_id,
@@ -231,7 +232,7 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
 
 
 def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """Return the state that the content of a manifest file says; ``path`` is for errors.
+    """Return the state in the content of a manifest file; ``path`` is for errors.
 
     Raises:
         UnknownFormat, Damaged: see ``read_manifest``.

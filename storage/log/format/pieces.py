@@ -1,9 +1,9 @@
-"""Large values, read in pieces, so that a reader who is slow holds no whole one in memory.
+"""Read large values in pieces, so that a slow reader keeps no whole value in memory.
 
 A record has one checksum for all of it. So the first pass over a large value verifies the record
-and notes a checksum of each piece; when a piece is read again, to be sent, it is verified by that.
-The alternative, to keep what the first pass has read, takes the whole value in memory for as long
-as its reader takes.
+and notes a checksum of each piece; when a piece is read again, to be sent, it is verified by its
+own checksum. The alternative, to keep what the first pass has read, takes the whole value in memory
+for as long as its reader takes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Place(NamedTuple):
     """Where a value is, and what its checksum covers besides.
 
     Attributes:
-        file: which stays open for as long as someone holds it, even if it has been removed.
+        file: of the value; it stays open while it is referenced, even if it has been removed.
         path: of the file, for errors.
         offset: of the value.
         size: of the value.
-        before: the checksum of what it covers before the value.
-        size_behind: of what it covers behind the value.
-        whole: the checksum of all of it.
+        before: the checksum of the covered bytes before the value.
+        size_behind: of the covered bytes behind the value.
+        whole: the checksum of all covered bytes.
     """
 
     file: File
@@ -67,12 +67,12 @@ class Pieces:
         self._checksums = checksums
 
     def read(self, start: int, size: int) -> bytes:
-        """Return up to ``size`` bytes from ``start`` on, at least one: the rest of one piece.
+        """Return up to ``size`` bytes from ``start`` on: at least one, at most the rest of a piece.
 
         Call ``verify`` before.
 
         Raises:
-            Damaged: the piece is no longer what it was then.
+            Damaged: the piece has changed since.
         """
         number, skipped = divmod(start, PIECE_BYTES)
         piece = self._piece(start - skipped)

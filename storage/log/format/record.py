@@ -15,8 +15,8 @@ misplaced bytes cannot pass for another record. That lets compaction move record
 
 If the value has user metadata, the meta map has a checksum of its own (type code
 ``TYPE_AND_METADATA``): it is read without the value for lists and histories, and before the value
-where that is large. It takes a multiple of ``META_UNIT`` bytes, so that an index row has room for
-its size.
+if that is large. It takes a multiple of ``META_UNIT`` bytes, so that an index row has room for its
+size.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ OUTCOME: Final = 6
 """The outcome of the commit that the record is in, as its value, under an idempotency key.
 
 Its version is the second, since the epoch, in which it is forgotten. Only the writer and compaction
-know of outcomes; for all else one is a tombstone, of a key that no request can name."""
+know of outcomes; all other code takes an outcome for a tombstone, of a key that no request can
+name."""
 OUTCOME_KEY: Final = b"\xff"
 """The first byte of the key of an outcome, before the idempotency key.
 
@@ -97,7 +98,7 @@ multiple of ``META_UNIT``. Releases without metadata do not know the code, and t
 damaged; they refuse the store by its manifest before that."""
 META_UNIT: Final = 16
 META_BYTES_MAX: Final = CONTENT_TYPE_BYTES_MAX + METADATA_BYTES_MAX + 5 * METADATA_COUNT_MAX + 64
-"""The most bytes that a meta map has: what it holds, the headers of that, and zeros."""
+"""The most bytes that a meta map has: its members, their CBOR headers, and zeros."""
 WELL_KNOWN_TYPES: Final = (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -190,7 +191,7 @@ def to_entry(key: str, record: Record) -> Entry:
 
 
 def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
-    """Return the value in a record that fills ``data``: the short way of most reads.
+    """Return the value in a record that fills ``data``: the fast path of most reads.
 
     Args:
         data: the bytes of one record, checksum included.

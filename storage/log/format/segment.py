@@ -6,8 +6,8 @@ r"""A segment: one file of the log. Appended to while active, then sealed and im
       │            │ u32     │ u32    │ u64        │ 16 bytes │ u32   │ 16      │ 32C  │ ...
       └────────────┴─────────┴────────┴────────────┴──────────┴───────┴─────────┴──────┴────────
 
-``origin`` distinguishes the segments that commits were appended to (1) from those that hold copies
-(2): of compaction, or of what a failed sync may have lost. The salt is random, so that no two
+``origin`` distinguishes the segments that commits were appended to (1) from segments of copies (2),
+which compaction writes, or a writer after a failed sync. The salt is random, so that no two
 segments accept each other's frames.
 """
 
@@ -187,7 +187,7 @@ class Segment:
         return self._decode_head(self._read_head(locator), key, locator).metadata
 
     def _read_large(self, key: bytes, locator: Locator) -> Record:
-        """Do as ``read`` does, but read the value straight into the bytes that are handed out."""
+        """Do as ``read`` does, but read the value straight into the bytes to be returned."""
         offset = offset_of(locator.position)
         head = self._read_head(locator)
         value = self.file.pread(locator.value_size, offset + len(head))
@@ -197,7 +197,7 @@ class Segment:
         return self._decode_head(head, key, locator)._replace(value=value)
 
     def _read_head(self, locator: Locator) -> bytes:
-        """Return what stands before the value in a record."""
+        """Return the bytes before the value in a record."""
         size = locator.size - locator.value_size - CHECKSUM_SIZE
         return self.file.pread(size, offset_of(locator.position))
 
@@ -220,12 +220,12 @@ class Segment:
         """Yield the frames from offset ``start`` to ``end``, each verified.
 
         Args:
-            start: of a frame.
-            end: of another one, or of the same.
+            start: where a frame starts.
+            end: where that frame or a later one ends.
             read_size: bytes to read at a time.
 
         Raises:
-            Damaged: they do not fill that range; ``offset`` is where the first bad one starts.
+            Damaged: the frames do not fill the range; ``offset`` is where the first bad one starts.
         """
         offset = start
         window = memoryview(b"")

@@ -1,4 +1,4 @@
-"""Writing a segment of copied records: of compaction, of a repair, of what a sync may have lost.
+"""Write segments of copied records: for compaction, a repair, or a writer after a failed sync.
 
 Commits are appended to the active segment by ``write.writer`` instead.
 """
@@ -47,7 +47,7 @@ class SegmentWriter:
     ) -> int:
         """Write records as one frame and return the offset of the first of them.
 
-        The frame vouches for no earlier bytes: its ``synced`` is 0.
+        The frame calls no earlier bytes durable: its ``synced`` is 0.
         """
         buffers, size = frames.encode(
             encoded_records,
@@ -73,7 +73,7 @@ class SegmentWriter:
             is_indexed: an index file will hold its records when a manifest names the segment.
 
         Returns:
-            What the manifest says of the segment.
+            The entry of the segment for the manifest.
         """
         assert self.record_count, "a segment of copies holds at least one record"
         self._segment.file.sync()

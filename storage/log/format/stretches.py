@@ -1,7 +1,7 @@
 """Many frames at a time, for reads of a whole segment.
 
-``Segment.frames`` makes an object of each frame. Where commits are small that costs more than all
-else; here the loop over the frames does nothing but verify them.
+``Segment.frames`` makes an object of each frame. If commits are small, this costs more than all
+else. Here, the loop over the frames only verifies them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stretch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Their bytes; ``data`` may hold more."""
+        """The bytes of the frames; ``data`` may hold more."""
         return self.places[-1]
 
     @property
@@ -175,8 +175,8 @@ class Stretch(NamedTuple):
     def _frames_found(self, places: list[int], keys: list[bytes]) -> Iterator[int]:
         """Add the records of each frame; yield how many there are up to its end.
 
-        Most of the time of a restore is spent here, so that the loop does nothing that can be done
-        for many records at once, and all that it needs is a local name.
+        Most of the time of a restore is spent here. So the loop does nothing that can be done for
+        many records at once, and uses only local names.
         """
         data, view, unpack = self.data, memoryview(self.data), records.SIZES.unpack_from
         overhead, header_size, crc, residue = OVERHEAD, records.HEADER.size, checksum, RESIDUE
@@ -229,8 +229,8 @@ def stretches(
 
     Args:
         segment: the segment.
-        start: of a frame.
-        end: of another one, or of the same.
+        start: where a frame starts.
+        end: where that frame or a later one ends.
         read_bytes: to read at a time.
 
     Raises:

@@ -7,8 +7,8 @@ r"""A times file: the commits of one sealed segment, immutable, beside the segme
       │            │         │       │ u64      │       │       │           │ each     │ u32     │       │
       └────────────┴─────────┴───────┴──────────┴───────┴───────┴───────────┴──────────┴─────────┴───────┘
 
-All of it follows from the segment, which has the same number and salt. So nothing names the file,
-and where it is missing or damaged, the segment is read instead.
+The file can be made again from its segment, which has the same number and salt. So no manifest
+names the file, and if it is missing or damaged, the segment is read instead.
 """  # noqa: E501 # the drawing is as wide as it is
 
 from __future__ import annotations

@@ -293,7 +293,7 @@ def _merge_types(
 def _merge_tables(
     newer: Columns, older: Columns, newer_at: Places, older_at: Places, shadowed: Places
 ) -> Words:
-    """Return the hash table of both; a key that ``newer`` has, too, is there with that row only."""
+    """Return the hash table of both; a key that both have leads to its row of ``newer``."""
     is_shadowed = np.zeros(older.row_count + 1, np.bool_)
     is_shadowed[shadowed] = True
     older_table = older.table[~is_shadowed[(older.table & ROW_MASK).astype(np.int64)]]

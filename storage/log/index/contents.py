@@ -1,4 +1,4 @@
-"""The start of an index file and what its contents say; ``file`` describes the format."""
+"""Read the header and the contents of an index file; ``file`` describes the format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rundlet_server.storage.log.index.columns import ROW_DTYPE
 
 MAGIC: Final = b"RNDLTIDX"
 FORMAT_VERSION: Final = 2
-"""In format 1, all sizes of meta maps are in bytes; an index of no others is still of that."""
+"""In format 1, all sizes of meta maps are in bytes; an index with no others is still in format
+1."""
 WITHOUT_UNITS: Final = 1
 BLOCK_BITS: Final = 16
 BLOCK_SIZE: Final = 1 << BLOCK_BITS

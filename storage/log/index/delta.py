@@ -21,10 +21,10 @@ class Delta:
         segment: number of the segment whose records these are.
         offset: place in the segment up to which its frames have been added.
         record_count: records added.
-        replaced_bytes: size of those among them that later ones have replaced.
+        replaced_bytes: size of the added records that later ones have replaced.
         rows: the newest locator of each key.
         times: the commits added.
-        erased: when each key was erased last that was erased in the segment.
+        erased: for each key erased in the segment, the revision of its last erasure.
     """
 
     def __init__(self, segment: int, offset: int) -> None:
@@ -45,13 +45,13 @@ class Delta:
         entries: Sequence[tuple[bytes, Locator]],
         commits: Iterable[tuple[int, int, int]] = (),
     ) -> None:
-        """Put newer locators, oldest first, in front of those that are known of their keys.
+        """Add newer locators, oldest first, in front of the known locators of their keys.
 
         Args:
             entries: keys and locators.
-            commits: theirs, see ``CommitTimes.add``.
+            commits: of these records, see ``CommitTimes.add``.
         """
-        self.times.add(commits)  # first: who finds a locator looks for its time
+        self.times.add(commits)  # first: a reader that finds a locator looks up its time
         rows = self.rows
         for key, locator in entries:
             previous = rows.get(key)
@@ -89,7 +89,7 @@ class Delta:
     def expiring(self, after_us: int, through_us: int) -> Iterator[tuple[bytes, int]]:
         """Yield key and revision of records whose expiry lies in (``after_us``, ``through_us``].
 
-        Cheap if few records that expire came since the last call.
+        Cheap if few records that expire were added since the last call.
         """
         known = self._by_time
         if len(known) != len(self._expiring):

@@ -10,7 +10,7 @@ from rundlet_server.storage.log.index.file import IndexFile
 
 
 def record_bytes(totals: Totals, indexes: Collection[IndexFile]) -> int:
-    """Estimate what the newest versions of all keys take in the log.
+    """Estimate how many bytes the newest versions of all keys take in the log.
 
     It assumes that keys are as long on average as those in the index files.
     """
@@ -22,9 +22,9 @@ def record_bytes(totals: Totals, indexes: Collection[IndexFile]) -> int:
 def live_bytes(
     active_totals: Totals, indexes: Collection[IndexFile], log_bytes: int, active_bytes: int
 ) -> int:
-    """Estimate how much of the log the newest versions need.
+    """Estimate how many bytes of the log the newest versions need.
 
-    What the active segment replaces in earlier ones counts as live until it is full.
+    Records in earlier segments that the active segment replaces count as live until it is full.
 
     Args:
         active_totals: of the store where the active segment begins.

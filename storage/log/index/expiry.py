@@ -1,8 +1,8 @@
-"""Which rows of an index file expire in a span of time.
+"""Find the rows of an index file that expire in a span of time.
 
-An index file has the times in the order of its rows. To look at all of them whenever someone asks
-what has expired would cost more with every key. So the next few expiries are kept in the order of
-time: a question about them is a binary search, and only a question beyond them reads all times.
+An index file has the times in the order of its rows. To look at all of them for each query would
+cost more with every key. So the next few expiries are kept in the order of time: a query about them
+is a binary search, and only a query beyond them reads all times.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class ExpiryOrder:
             return upcoming.rows[start:end]
         rows, times_us = columns()
         found = rows[(times_us > after_us) & (times_us <= through_us)]
-        # The next question most often begins where this one began or ended.
+        # The next query most often begins where this one began or ended.
         self._upcoming = _first(rows, times_us, through_us if len(found) > _COUNT else after_us)
         return found
 
 
 def _first(rows: RowNumbers, times_us: _Times, after_us: int) -> _Upcoming:
-    """Return the rows that expire first after a time; as many as expire at one time, or none."""
+    """Return up to ``_COUNT`` rows that expire first after a time; never a part of one time."""
     places = np.flatnonzero(times_us > after_us)
     through_us = _FOREVER_US
     if len(places) > _COUNT:

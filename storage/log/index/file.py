@@ -141,7 +141,7 @@ class IndexFile:
         """Return revision, position, size and flags of the newest version of a key.
 
         It compares only the hashes of keys, so once in four billion times the version is another
-        key's. The record itself says whose it is.
+        key's. The record itself has the key.
 
         Raises:
             Damaged: a part of the file that was needed is damaged.
@@ -213,7 +213,7 @@ class IndexFile:
                 return
 
     def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
-        """Return what a row says; the content type is empty if only the record knows it."""
+        """Return the locator in a row; the content type is empty if only the record has it."""
         revision, position, _, size, version, type_number, flags, meta_size, _ = fields
         if flags > _FLAGS_MAX:  # in nearly all rows, the unit is one byte
             meta_size <<= flags >> META_SHIFT
@@ -302,7 +302,7 @@ class IndexFile:
         )
 
     def verify(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        """Verify every block not verified yet; from then on reads check nothing any more.
+        """Verify every block that is not verified yet; reads after that skip the checks.
 
         Args:
             should_stop: called after every block; true leaves the rest for later.
@@ -372,7 +372,7 @@ class IndexFile:
         return self._expiry_times[place]
 
     def _expiry_place(self, row: int) -> int:
-        """Return the place of the first row from ``row`` on that expires, among those."""
+        """Return the place, among the rows that expire, of the first one from ``row`` on."""
         if self._is_verified:
             return bisect_left(self._expiry_rows, row)
         return bisect_left(range(len(self._expiry_rows)), row, key=self._expiry_row)

@@ -1,7 +1,7 @@
-"""An index of many records of the log in one step: of stretches of it, in log order.
+"""Build an index of many records in one step, from stretches of the log, in log order.
 
-``delta`` makes an object of each record, because commits come one by one and are read at once.
-Here only the keys are objects; numpy does the rest.
+``delta`` makes an object of each record, because commits come one by one and can be read
+immediately. Here only the keys are objects; numpy does the rest.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _WORD: Final = 8
 
 
 class RowGatherer:
-    """Gathers rows for one index; all revisions of a record are above those added before.
+    """Gathers rows for one index; the versions of a key are added in the order of revisions.
 
     Attributes:
         row_count: rows gathered.
-        key_bytes: of these.
+        key_bytes: bytes of their keys.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class RowGatherer:
 
     def columns(self) -> Columns:
         """Return the index of all that was added."""
-        # The newest first: sorts that are stable leave the versions of a key in this order.
+        # The newest first: a stable sort keeps the versions of a key in this order.
         keys = self._keys[::-1]
         gathered = np.concatenate([np.zeros(0, ROW_DTYPE), *self._rows])
         order, is_older = _sorted(keys, gathered["key_offset"][::-1].astype(np.int64))
@@ -119,7 +119,7 @@ class RowGatherer:
         return min(number, TYPE_IN_RECORD)
 
     def _numbers_of_codes(self) -> npt.NDArray[np.uint16]:
-        """Return the number of the type of each code; without a meaning for those in the meta."""
+        """Return the type number of each type code; 0 for codes whose type is in the meta map."""
         numbers = np.zeros(256, np.uint16)
         numbers[: len(WELL_KNOWN_TYPES)] = [self._number_of(name) for name in WELL_KNOWN_TYPES]
         return numbers
@@ -136,12 +136,12 @@ class RowGatherer:
 
 
 def _sorted(keys: list[bytes], sizes: Places) -> tuple[Places, Flags]:
-    """Return the order of keys, stable, and which one in it is the same as the one before.
+    """Return the stable order of keys, and for each place whether its key equals the one before.
 
     ``sizes`` are the keys' own.
 
-    numpy sorts by eight bytes of each key, behind the bytes that all have in common. Only those
-    keys whose eight bytes are those of another are compared as a whole.
+    numpy sorts by eight bytes of each key, behind the bytes that all have in common. Only keys that
+    share their eight bytes with another key are compared as a whole.
     """
     numbers = _key_numbers(keys, sizes)
     order = np.argsort(numbers, kind="stable")
@@ -150,7 +150,7 @@ def _sorted(keys: list[bytes], sizes: Places) -> tuple[Places, Flags]:
     is_tied[1:] = sorted_numbers[1:] == sorted_numbers[:-1]
     is_in_tie = is_tied.copy()
     is_in_tie[:-1] |= is_tied[1:]
-    # The tied groups are in order already, so that to sort all of them together mixes none.
+    # The tied groups are in order already, so sorting all of them together mixes none.
     tied = sorted(order[is_in_tie].tolist(), key=keys.__getitem__)
     order[is_in_tie] = tied
     is_older = np.zeros(len(keys), np.bool_)
@@ -169,7 +169,7 @@ def _key_numbers(keys: list[bytes], sizes: Places) -> Words:
     starts = np.cumsum(sizes) - sizes + shared
     words = sliding_window_view(data, _WORD)[starts]
     numbers: Words = words.view(">u8")[:, 0].astype(np.uint64)
-    # What is behind a short key in ``data`` counts as zeros.
+    # Bytes behind a short key in ``data`` count as zeros.
     missing = np.maximum(0, _WORD - (sizes - shared)).astype(np.uint64) * np.uint64(8)
     numbers = numbers >> missing << missing
     numbers[missing == _WORD * 8] = 0

@@ -25,7 +25,7 @@ _IS_VALUE: Final = frozenset(VALUES).__contains__
 
 
 class Lines(NamedTuple):
-    """Keys, and beside each the fields of its locator but the last."""
+    """Keys, and for each the fields of its locator except ``previous``."""
 
     keys: Sequence[bytes] = ()
     revisions: Sequence[int] = ()
@@ -61,7 +61,7 @@ class Lines(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Lines of a source, and the key up to which it has no others: ``None`` if it has no more."""
+    """Lines of a source, complete up to the key ``through``; ``None`` if it has no more."""
 
     lines: Lines
     through: bytes | None
@@ -92,7 +92,7 @@ def merged(newest: NewestOfDeltas, blocks: Sequence[Block]) -> Block:
 
 
 class NewestOfDeltas(NamedTuple):
-    """Locators by key, and the key up to which deltas have no others: ``None`` if no more."""
+    """Locators by key, complete up to the key ``through``; ``None`` if the deltas have no more."""
 
     found: dict[bytes, Locator]
     through: bytes | None

@@ -1,4 +1,4 @@
-"""How large the meta maps of records are, in the one byte that an index row has for it."""
+"""Store the sizes of records' meta maps in the one byte that an index row has for them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy.typing as npt
 from rundlet_server.storage.log.format.record import META_UNIT
 
 META_SHIFT: Final = 5
-"""The upper three bits of the flags say in which unit ``meta_size`` is: bytes shifted so far left.
-It is one byte, or ``META_UNIT`` where there is metadata that needs it."""
+"""The upper three bits of the flags are the unit of ``meta_size``, as a shift to the left: one
+byte, or ``META_UNIT`` for metadata that needs it."""
 META_SIZE_MAX: Final = 255
 """The largest meta map whose size is given in bytes."""
 _UNIT_BITS: Final = META_UNIT.bit_length() - 1
 
 
 def set_meta_sizes(rows: npt.NDArray[np.void], sizes: npt.NDArray[np.unsignedinteger]) -> None:
-    """Fill in how large the meta maps of some rows are, after all other flags."""
+    """Set the sizes of the meta maps of some rows; call it after all other flags are set."""
     is_large = sizes > META_SIZE_MAX
     rows["flags"][is_large] |= np.uint8(_UNIT_BITS << META_SHIFT)
     rows["meta_size"] = np.where(is_large, sizes >> np.uint8(_UNIT_BITS), sizes)

@@ -6,13 +6,13 @@ it is one of the newest ``keep_versions`` of the newest life of a key that has a
 lives, before a tombstone, are kept by the horizon alone.
 
 Reads apply the same rule with the oldest revision of the manifest as the horizon. Compaction drops
-nothing before the manifest says so, and hence a version that the rule keeps is there. One that the
-rule does not keep may be there, and is not shown: others between it and the newest may be gone.
-That can also be so for a version that the rule has begun to keep, because the retention was raised:
-versions of one life count up without a gap, so a gap tells.
+nothing before the manifest says so, so a version that the rule keeps is there. A version that the
+rule does not keep may be there, too, but is not shown: versions between it and the newest may be
+gone. The same is possible for a version that the rule keeps only since the retention was raised.
+The versions of one life have consecutive numbers, so a gap shows it.
 
-An outcome (``record.OUTCOME``) is needed until it is forgotten, and no longer. That takes no
-tombstone: if the log has an older record of its key, that one is forgotten, too.
+An outcome (``record.OUTCOME``) is needed until it is forgotten, and no longer. Dropping it takes no
+tombstone: an older record of its key in the log is forgotten, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rundlet_server.storage.log.index.columns import (
 def kept_versions(
     versions: Iterable[Locator], *, oldest_revision: int, keep_versions: int
 ) -> Iterator[Locator]:
-    """Yield, of all versions found of a key, newest first, those that are still kept."""
+    """Yield the versions that are still kept, of all versions of a key, newest first."""
     successor: Locator | None = None
     is_counted = True
     for number, locator in enumerate(versions):
@@ -54,7 +54,7 @@ def kept_versions(
 
 
 def newest_life(kept: Iterable[Locator]) -> Iterator[Locator]:
-    """Yield the values of a key since it was last created, newest first, if it was deleted or not.
+    """Yield the values of a key since it was last created, newest first, even if it is deleted.
 
     Args:
         kept: versions of the key, newest first.
@@ -73,7 +73,7 @@ def needed_versions(
 ) -> Flags:
     """Return one flag per row: false for versions that no read can ask for any more.
 
-    The newest version of every key is needed, even if it is a tombstone, but for an outcome that is
+    The newest version of every key is needed, even if it is a tombstone, except an outcome that is
     forgotten by the second ``forgotten_s``.
     """
     rows = columns.rows[:-1]
@@ -92,7 +92,7 @@ def needed_versions(
 
 
 def erasures(columns: Columns) -> dict[bytes, int]:
-    """Return when each key was erased last, as far as these rows tell."""
+    """Return the revision of each key's last erasure among these rows."""
     is_erasure = (columns.rows["flags"][:-1] & KIND_MASK) == ERASE
     found: dict[bytes, int] = {}
     for row in np.flatnonzero(is_erasure).tolist():
@@ -101,9 +101,9 @@ def erasures(columns: Columns) -> dict[bytes, int]:
 
 
 def without_erased(columns: Columns) -> Columns:
-    """Return only the rows of versions that were not erased: none behind an erasure of their key.
+    """Return only the rows of versions that were not erased: none older than an erasure of its key.
 
-    The erasures themselves are among them.
+    The result includes the erasures themselves.
     """
     rows = columns.rows[:-1]
     is_erasure = (rows["flags"] & KIND_MASK) == ERASE

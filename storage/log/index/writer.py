@@ -42,7 +42,7 @@ def write_index(
         path: of the file; an existing one is replaced.
         store_id: 16 bytes.
         columns: the index.
-        about: what else ``IndexFile.about`` says; the log store needs nothing.
+        about: numbers for ``IndexFile.about``; the log store needs none.
     """
     sections: dict[str, npt.NDArray[np.generic]] = {
         "directory": _directory(columns.table),

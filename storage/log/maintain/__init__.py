@@ -2,6 +2,6 @@
 
 ``maintainer`` decides what is due. ``checkpoint`` writes index files, ``compaction`` reclaims the
 space of dead records and lets ``rewrite`` copy the live ones, ``horizon`` is the revision behind
-which old versions may be dropped. ``chunk`` is a segment with its index, ``bulk_load`` makes a
-store of many. ``background`` is the thread for work that need not hold up a caller.
+which old versions may be dropped. ``chunk`` is a segment with its index, ``bulk_load`` adds such
+segments. ``background`` is the thread for work that need not hold up a caller.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Background:
-    """Does one job in a thread of its own, at most once more than it was requested.
+    """Does one job in a thread of its own; requests during a run lead to one more run.
 
     The request brings the action. If this object kept a method of its owner, the two would refer to
     each other, and every file that the owner has open would stay open until a full garbage
@@ -31,7 +31,7 @@ class Background:
                 self._thread.start()
 
     def join(self) -> None:
-        """Wait until the job is not running any more."""
+        """Wait until the job no longer runs."""
         with self._lock:
             thread = self._thread
         if thread is not None:

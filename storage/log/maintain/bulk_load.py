@@ -37,7 +37,7 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 
 _WAITING_MAX: Final = 4_096
-"""Records not indexed yet that may be indexed while every writer waits."""
+"""At most this many records are indexed while every writer waits."""
 _ROWS_MIN: Final = 4_096
 """Fewer rows than this are not worth a segment and an index file of their own."""
 
@@ -113,9 +113,9 @@ class BulkLoader:
             return True
 
     def _find_replaced(self, chunk: Chunk) -> dict[int, Locator]:
-        """Return what the index files have of the chunk's keys, with most commits indexed first."""
+        """Index most commits, then return the versions of the chunk's keys in the index files."""
         if self._follower.refresh().unindexed_count > _WAITING_MAX:
-            # If this fails, commits are tried, and they report what is wrong if it lasts.
+            # If this fails, the rows are stored by commits, which report the failure if it lasts.
             with contextlib.suppress(StoreError, OSError):
                 self._writer.seal()
                 self._checkpointer.checkpoint()
@@ -152,7 +152,7 @@ class BulkLoader:
 
 
 def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """Return what the index files have of the chunk's keys, by row.
+    """Return the newest versions of the chunk's keys in the index files, by row.
 
     This is the long part, and no writer waits for it: the maintenance lock is held, so that no
     other index files come meanwhile.
@@ -169,7 +169,7 @@ def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
 
 
 def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """Return what the deltas have of the chunk's keys, by row."""
+    """Return the newest versions of the chunk's keys in the deltas, by row."""
     return {
         chunk.row_of[key]: locator
         for delta in reversed(view.deltas)

@@ -93,7 +93,7 @@ class Checkpointer:
             all_files: merge them all.
 
         Raises:
-            OutdatedError: more is to be kept by now; nothing was changed.
+            OutdatedError: the store has to keep more by now; nothing was changed.
         """
         view = self._follower.refresh()
         count = len(view.indexes) if all_files else _merge_count(view.indexes)
@@ -108,12 +108,12 @@ class Checkpointer:
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
-        """Return one index of several, newest first, without what was erased."""
+        """Return one index made of several, newest first, without erased versions."""
         merged = index_columns.merge_all([index.columns() for index in indexes])
         return without_erased(merged)
 
     def write(self, view: View, columns: Columns) -> IndexState:
-        """Write a new index file, durably, that no manifest names yet."""
+        """Write a new index file, durably; no manifest names it yet."""
         number = view.manifest.next_index
         path = self._folder / index_name(number)
         size = write_index(self._files, path, view.manifest.store_id, columns)
@@ -148,10 +148,10 @@ def replace_indexes(
         manifest: the installed one.
         inputs: the newest index files.
         output: the new one.
-        dropping: the horizon of the versions that it leaves out; ``None`` if it has all.
+        dropping: the horizon of the versions that the new file leaves out; ``None`` if it has all.
 
     Raises:
-        OutdatedError: some of them are to be kept by now.
+        OutdatedError: the store has to keep some of these versions by now.
     """
     oldest = manifest.oldest
     if dropping is not None:

@@ -63,8 +63,8 @@ class Chunk:
         row_of: the number of each key's row.
         frame_ends: the number of the row behind each frame's last.
         order: of the rows by key.
-        columns: their index, for position and version 1 in segment 0, where the revision is
-            the number of the frame from 0.
+        columns: their index, as if each row were version 1 of its key, in segment 0, and its
+            revision the number of its frame from 0; ``fill`` sets the actual ones.
     """
 
     rows: Sequence[Row]
@@ -75,7 +75,7 @@ class Chunk:
 
     @classmethod
     def of(cls, rows: Sequence[Row], limits: Limits) -> Chunk | None:
-        """Prepare rows; return ``None`` if only commits can store them: a key twice, a rare type.
+        """Prepare rows; return ``None`` if a key comes twice or a content type is not well known.
 
         Raises:
             InvalidKey, LimitExceeded: as a commit of the rows would.
@@ -129,14 +129,14 @@ class Chunk:
     def fill(
         self, segment: int, salt: int, head: Head, floor: int, replaced: Mapping[int, Locator]
     ) -> Filled:
-        """Encode the chunk as it follows the last commit.
+        """Encode the chunk, to follow the last commit.
 
         Args:
             segment: number of the segment.
             salt: of the segment.
             head: the store's, but with the time of the new commits.
             floor: revisions are above it.
-            replaced: what the store has of the keys of some rows, not expired.
+            replaced: by row, the newest version of each key that the store has; none has expired.
         """
         first = max(head.revision, floor) + 1
         versions, totals = self._counted(head.totals, replaced)
@@ -213,7 +213,8 @@ def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
     if not min(map(len, keys)):
         raise InvalidKey("a key is empty; a key has at least one byte")
     try:
-        # All at once: the ASCII byte between two keys keeps a bad end of one apart from the next.
+        # One call for all keys: the ASCII byte between two keys keeps an incomplete character at
+        # the end of one from being completed by the next.
         b"\0".join(keys).decode()
     except UnicodeDecodeError as ex:
         raise InvalidKey(f"a key is not valid UTF-8: {ex.reason}") from ex
@@ -223,7 +224,7 @@ def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
 
 
 def _frame_ends(sizes: Places, records_max: int) -> Iterator[int]:
-    """Yield the row behind each frame's last: so many records or bytes, but one record at least."""
+    """Yield the number of the row behind each frame's last; a frame has at least one record."""
     ends = np.cumsum(sizes)
     start = done = 0
     while start < len(sizes):

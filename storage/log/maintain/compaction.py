@@ -10,8 +10,8 @@ A pass has these steps; a process may die between any two of them without loss:
 5. change the manifest: the outputs take the places of the inputs, so that the order of the log
    is still the order of revisions;
 6. unlink the inputs, in the order of the log and each durably: see ``open.orphans`` for why;
-7. if all segments that held what was erased were among them, change the manifest once more: nothing
-   is left of it.
+7. if the inputs include all segments that held erased values, change the manifest once more, to
+   remove these erasures from it.
 
 Tombstones: an index can always be built anew from the log alone, so the log must never hold a
 record of a key without the tombstone behind it. A pass drops a tombstone only if all segments
@@ -125,13 +125,13 @@ class Compactor:
 
         Args:
             horizon: versions that no read needs any more are dropped.
-            dead_share_min: rewrite segments with at least this share of dead bytes; with ``None``
-                only those that hold what was erased, which every pass rewrites.
+            dead_share_min: rewrite segments with at least this share of dead bytes; with ``None``,
+                only the segments that hold erased values, which every pass rewrites.
             segment_bytes_max: size of the segments written.
 
         Raises:
             Damaged: a segment is not what was written; everything is left as it was.
-            OutdatedError: more is to be kept by now; only orphaned files are left.
+            OutdatedError: the store has to keep more by now; only orphaned files are left.
         """
         view = self._follower.refresh()
         if not view.indexes:
@@ -184,7 +184,7 @@ class Compactor:
         )
 
     def _forget_erased(self, view: View, *, is_clean: bool) -> None:
-        """Note that nothing is left of what was erased; the files that held it are gone by now."""
+        """Remove erasures from the manifest, once no file holds the erased values."""
         cleaned = view.manifest.erased
         if cleaned and is_clean:
             clean = self._follower.refresh().manifest.file_names
@@ -195,7 +195,7 @@ class Compactor:
             )
 
     def _copied_bytes_max(self, view: View) -> int:
-        """Return how many bytes of live records can be copied: an index file is written as well."""
+        """Return how many bytes of live records can be copied beside a new index file."""
         return (self._writer.free_space.free_bytes - view.manifest.index_bytes) * 7 // 8
 
     def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
@@ -209,7 +209,7 @@ class Compactor:
 
 
 def _usages(view: View, columns: Columns) -> list[_Usage]:
-    """Return what is live in each segment that has an index file, in log order."""
+    """Return the live part of each segment that has an index file, in log order."""
     positions = columns.rows["position"][:-1]
     numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
     sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))
@@ -250,7 +250,7 @@ def _choose(
 def _fitting(
     runs: list[list[SegmentState]], usages: Sequence[_Usage], bytes_max: int
 ) -> list[list[SegmentState]]:
-    """Return all runs if their live bytes fit; else the segments that need least, one by one."""
+    """Return all runs if their live bytes fit; else single segments, smallest live size first."""
     chosen = {state.number for run in runs for state in run}
     found = [usage for usage in usages if usage.state.number in chosen]
     if sum(usage.live_bytes for usage in found) <= bytes_max:
@@ -270,9 +270,9 @@ def _without_tombstones(
     runs: Sequence[Sequence[SegmentState]],
     horizon: int,
 ) -> Columns:
-    """Drop tombstones behind the horizon that no older record can need any more.
+    """Drop tombstones behind the horizon whose keys have no older record left.
 
-    An outcome is no tombstone in this: it is needed for itself.
+    An outcome does not count as a tombstone here: it is needed for its own sake.
     """
     chosen = {state.number for run in runs for state in run}
     clean = []

@@ -1,4 +1,4 @@
-"""Erasing a key: no read shows any of its versions at once, and their bytes go in the background.
+"""Erasing a key: no read shows its versions from then on, and a thread removes their bytes.
 
 An erasure has these steps; a process may die between any two of them:
 
@@ -7,7 +7,8 @@ An erasure has these steps; a process may die between any two of them:
    older (``View.erased``): the delta of the record's segment knows of it, and once that segment has
    an index file, ``Manifest.erased`` does;
 3. in the background, remove the bytes (``erasure``). Only then is the key taken out of
-   ``Manifest.erased``, so that whoever maintains the folder next goes on after a crash.
+   ``Manifest.erased``, so that, after a crash, the next process that maintains the folder
+   continues.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Eraser:
             self._removal.request(self._remove)
 
     def join(self) -> None:
-        """Wait until this process is at no step."""
+        """Wait until this process no longer removes bytes."""
         self._removal.join()
 
     def erase(self, key: bytes, wait_s: float) -> Erased:
@@ -88,7 +89,7 @@ class Eraser:
             return Erased(batch.frames.head.revision, count, is_pending=True)
 
     def _waited(self, erased: Erased, key: bytes, wait_s: float) -> Erased:
-        """Wait until the bytes of what was erased are gone, in whichever process; or for a time."""
+        """Wait until some process has removed the erased bytes, for at most ``wait_s`` seconds."""
         end_s = time.monotonic() + wait_s
         while erased.is_pending:
             if key not in self._follower.refresh().erased:

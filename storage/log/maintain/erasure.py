@@ -1,9 +1,10 @@
 """Find the segments whose bytes still hold versions of erased keys, live or dead.
 
-The index does not tell: it forgets a version when nothing needs it any more, and the record stays
-in its segment until that is rewritten. A failed sync may leave records even behind the frames of a
-segment. So the whole file is searched for the bytes of the key, and what stands before them tells
-whether this is the head of a record. To walk from record to record would take ten times as long.
+The index cannot tell: it drops a version that nothing needs any more, but the record stays in its
+segment until compaction rewrites the segment. A failed sync may leave records even behind the
+frames of a segment. So the whole file is searched for the bytes of the key, and the bytes before
+each match tell whether it is the key of a record. To walk from record to record would take ten
+times as long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from rundlet_server.storage.log.format.record import HEADER
 from rundlet_server.storage.log.read.view import View
 
 EndLeases = Callable[[Callable[[File], bool], Collection[str]], None]
-"""Ends the backup leases with a file that is not as it should be; see ``Leases.end_all_with``."""
+"""Ends the backup leases with a file for which the function returns true; see
+``Leases.end_all_with``."""
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
@@ -24,8 +26,8 @@ _CHUNK_BYTES: Final = 4 * 1024 * 1024
 def segments_to_clean(view: View) -> set[int]:
     """Return the numbers of the indexed segments that hold versions of erased keys.
 
-    Only of keys that the manifest has as erased: all that is older than an erasure of these is in
-    segments with index files.
+    Only erasures in the manifest count: all versions older than these are in segments with index
+    files.
     """
     erased = view.manifest.erased
     if not erased:

@@ -17,7 +17,7 @@ from rundlet_server.storage.log.read.view import View
 
 
 class OutdatedError(Exception):
-    """While a pass ran, the store was told to keep what the pass would drop."""
+    """A pass that runs would drop versions that the store has to keep by now."""
 
 
 class Horizon(NamedTuple):
@@ -28,7 +28,7 @@ class Horizon(NamedTuple):
         keep_versions: newest versions of a key that are kept whatever their age.
         keep_for_s: the retention that led to the oldest state.
         holds: of long reads.
-        forgotten_s: outcomes are dropped that are forgotten by this second.
+        forgotten_s: the pass drops outcomes that are forgotten by this second (Unix time).
     """
 
     oldest: Oldest
@@ -51,7 +51,7 @@ class Horizon(NamedTuple):
         """Refuse to install the work of a pass that keeps too little by now; with the lock held.
 
         Raises:
-            OutdatedError: do it again.
+            OutdatedError: the pass has to run again.
         """
         retention = manifest.retention
         if retention.keep_versions > self.keep_versions or retention.keep_for_s > self.keep_for_s:

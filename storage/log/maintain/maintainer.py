@@ -39,7 +39,7 @@ from rundlet_server.storage.settings import StoreSettings
 DEAD_SHARE_THOROUGH: Final = 0.05
 DEAD_SHARE: Final = 0.4
 _DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
-"""With fewer dead bytes nothing is compacted unasked."""
+"""With fewer dead bytes, compaction runs only on request."""
 _GROWTH_MIN: Final = 0.1
 _LOADED_INDEXES_MAX: Final = 16
 """Index files there may be before a bulk load merges them."""
@@ -86,7 +86,7 @@ class Maintainer:
 
     @property
     def is_compaction_wanted(self) -> bool:
-        """Whether a compaction was asked for that no process has finished."""
+        """Whether a compaction was requested that no process has finished."""
         return self._commit_page.compactions_wanted != self._commit_page.compactions_done
 
     @property
@@ -162,11 +162,11 @@ class Maintainer:
 
     @property
     def has_erased(self) -> bool:
-        """Whether bytes of what was erased may be left."""
+        """Whether bytes of erased values may be left."""
         return bool(self._follower.refresh().erased)
 
     def remove_erased(self) -> None:
-        """Rewrite what still holds bytes of erased keys; else everything stays, old versions, too.
+        """Rewrite segments that hold bytes of erased keys; keep all else, old versions included.
 
         Raises:
             DiskFull: the disk has no space for the copies; the next call continues.
@@ -262,7 +262,7 @@ class Maintainer:
             return remove_orphans(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
-        # First of all: every expiry up to it is in the view that is taken after it.
+        # Read before the view is taken, so that the view has every expiry up to it.
         through_us = self._commit_page.expired_through_us
         view = self._follower.current()
         head = view.head
@@ -310,7 +310,7 @@ class Maintainer:
 
     @contextlib.contextmanager
     def _exclusive(self, *, wait: bool) -> Iterator[bool]:
-        """Hold the maintenance lock; yield false if it is taken and this must not wait."""
+        """Hold the maintenance lock; yield false if it is taken and ``wait`` is false."""
         self._guard.require_own()
         if not self._threads.acquire(blocking=wait):
             yield False

@@ -105,7 +105,7 @@ class Rewrite:
                 raise Damaged(segment.path, int(live.offsets[done]), reason)
 
     def _live(self, number: int) -> _Live:
-        """Return what the index has of a segment, in the order of the segment."""
+        """Return the live records of a segment by the index, in the order of the segment."""
         positions = self._columns.rows["position"][:-1]
         first = np.uint64(pack_position(number, 0))
         rows = np.flatnonzero((positions >= first) & (positions - first <= np.uint64(OFFSET_MAX)))
@@ -192,7 +192,7 @@ class _Stretch:
 def _copy(stretch: _Stretch, output: SegmentWriter, times: CommitTimes) -> Words:
     """Write the live records of a stretch as one frame; return the new position of each.
 
-    The commits that they are of are added to ``times``.
+    Their commits are added to ``times``.
     """
     data, offsets, times_us = stretch.copied()
     last = stretch.last_frame
@@ -212,7 +212,7 @@ def _copy(stretch: _Stretch, output: SegmentWriter, times: CommitTimes) -> Words
 
 
 def _gathered(found: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """Yield frames in lists that are long enough in bytes to be worth the work on a list."""
+    """Yield lists of adjacent frames, each of about ``_STRETCH_BYTES`` or more."""
     gathered: list[Frame] = []
     size = 0
     for frame in found:

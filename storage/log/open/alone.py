@@ -1,4 +1,4 @@
-"""What only one process may do to a folder, with no other that has the store open."""
+"""Work on a folder that no other process may have open meanwhile."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def alone(files: Files, folder: Path) -> Iterator[None]:
 
 
 def remove_unused(files: Files, folder: Path) -> bool:
-    """Remove a store to which nothing was ever written; return whether it was one.
+    """Remove a store that was never written to; return false, and change nothing, for others.
 
-    The lock goes last: a process that waits for it meanwhile sees that it has the wrong one. What
-    a crash leaves is no store, and another one can be made over it.
+    The lock file goes last: a process that waits for its lock then sees that the file is no longer
+    the store's. The remains of a crash are no store, and a new store can be created over them.
 
     Raises:
         FileNotFoundError, Unavailable: see ``alone``.

@@ -15,13 +15,13 @@ MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintai
 
 
 class FolderLock:
-    """The lock that lets the writers of all processes take turns: ``with lock``, or by hand.
+    """The lock by which the writers of all processes take turns; a context manager.
 
     The threads of one process take turns by a lock of their own first.
 
     Attributes:
-        guard: refuses a forked child, for which the lock of the threads may be held for ever.
-        place: where the store is; the lock is not given to a process that has another store open.
+        guard: refuses a forked child, in which the lock between threads may be held for ever.
+        place: where the store is; a process whose path leads to another store gets no lock.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:

@@ -22,10 +22,10 @@ _TOKENS: Final = "TOKENS"  # another process may be changing the tokens right no
 def remove_orphans(files: Files, folder: Path, manifest: Manifest) -> list[str]:
     """Remove the orphaned files of a store and return their names; the caller holds both locks.
 
-    Segments that compaction has replaced are removed before others can be replaced, in the order
-    of the log, as compaction itself removes them: whatever remains of them at any time still holds
-    the tombstone of every dead record in it. So a repair that has lost the manifest may read them
-    beside all others, and no deleted key comes back.
+    Segments that compaction has replaced are removed in the order of the log, as compaction itself
+    removes them, and before it can replace others. So the ones that remain at any time still hold
+    the tombstone of every dead record in them. A repair without the manifest may read them beside
+    all others, and no deleted key comes back.
     """
     keep = set(unnamed_commits(files, folder, manifest))
     removed = [name for name in unnamed_files(files, folder, manifest) if name not in keep]
@@ -39,8 +39,8 @@ def remove_orphans(files: Files, folder: Path, manifest: Manifest) -> list[str]:
 def unnamed_commits(files: Files, folder: Path, manifest: Manifest) -> list[str]:
     """Return the segments that hold commits and that the manifest has never known.
 
-    The manifest gives numbers out, in order, so no crash leaves such a segment. An older manifest
-    was put back, and these segments may be the only copy of their data.
+    The manifest reserves numbers in order, so no crash leaves such a segment. If there is one, an
+    older manifest was put back, and the segment may be the only copy of its data.
     """
     return [
         name

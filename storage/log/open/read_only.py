@@ -1,11 +1,11 @@
 """Opening a store for reading in a folder where nothing can be written.
 
-A snapshot that is mounted read-only, a disk that is full, files of another user: there is no lock
-to take then and no page to share, and nothing that a crash left can be ordered. So:
+The folder may be a snapshot that is mounted read-only, lie on a full disk, or belong to another
+user. Then this process can take no lock, share no page, and clean up nothing that a crash left. So:
 
-1. lock files are private and in memory: this process changes nothing, so it keeps others from
-   nothing. Only while it looks at the end of the log does it keep writers away, if there is a lock
-   that they take, too: then what is behind the published end is not a commit in flight;
+1. lock files are private and in memory: this process changes nothing, so it need not keep others
+   away. Only while it looks at the end of the log does it share the writers' lock, if that file
+   exists, so that bytes behind the published end are no in-flight commit;
 2. if the commit page knows the end of the log, it is mapped for reading: a process that writes
    through another mount may go on, and is followed;
 3. else, or if the page is older than the log, the end is found in the log as recovery does, and
@@ -40,7 +40,7 @@ from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 
 
 class ReadOnlyFiles:
-    """The files of a folder that must not change. What is to be created is private, in memory."""
+    """The files of a folder that must not change. A file to be created is private, in memory."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -108,7 +108,7 @@ def open_for_reading(files: ReadOnlyFiles, folder: Path, boot_id: int) -> Commit
         refuse_unnamed(files, folder, manifest)
         try:
             page = CommitPage.follow(files, folder, boot_id)
-        except (FileNotFoundError, Damaged):  # an open that could write would make it anew
+        except (FileNotFoundError, Damaged):  # opening for writing would create it anew
             return _private_page(files, folder, boot_id, _end_in_log(files, folder, manifest, 0))
         if page.published is not None and not is_still:
             return page
@@ -125,11 +125,11 @@ def open_for_reading(files: ReadOnlyFiles, folder: Path, boot_id: int) -> Commit
 
 @contextmanager
 def _writers_kept_away(files: ReadOnlyFiles, folder: Path) -> Iterator[bool]:
-    """Keep writers away; yield whether none can be at work, which only a lock can tell."""
+    """Keep writers away if their lock can be opened; yield whether none can be writing."""
     try:
         lock = files.open(folder / LOCK_NAME)
     except FileNotFoundError:
-        yield True  # a copy without it: a writer makes it first of all
+        yield True  # a copy without it: a writer creates it first
         return
     except PermissionError:
         yield False
@@ -142,7 +142,7 @@ def _writers_kept_away(files: ReadOnlyFiles, folder: Path) -> Iterator[bool]:
 
 
 class _End(NamedTuple):
-    """What a commit page says of the end of a log."""
+    """The fields of a commit page about the end of a log."""
 
     published: int
     generation: int
@@ -150,7 +150,7 @@ class _End(NamedTuple):
 
 
 def _end(files: ReadOnlyFiles, folder: Path, manifest: Manifest, page: CommitPage) -> _End:
-    """Return what ``recovery.ensure_end`` would make a page say, with nothing changed."""
+    """Return the end that ``recovery.ensure_end`` would put into a page, changing nothing."""
     published, active = page.published, manifest.active.number
     if published is None:
         return _end_in_log(files, folder, manifest, page.durable or 0)

@@ -1,10 +1,10 @@
 """Opening a folder: make a new store, or find the end of an existing one's log.
 
-If the commit page of this boot knows the end, recovery takes it from there. Bytes behind it are
-what a crashed writer left, or the page is an older one that was put back. The log cannot always
-tell which, so recovery keeps the whole frames among them (``adopt_tail``). After a restart of the
-machine, or if the page is missing or damaged, recovery finds the end in the log itself
-(``recover_end``).
+If the commit page of this boot knows the end, recovery takes it from there. Bytes behind it come
+from a crashed writer, or they are commits that are newer than the page, if an older page was put
+back. The log cannot always tell which, so recovery keeps the whole frames among them
+(``adopt_tail``). After a restart of the machine, or if the page is missing or damaged, recovery
+finds the end in the log itself (``recover_end``).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def refuse_unnamed(files: Files, folder: Path, manifest: Manifest) -> None:
 
 
 def may_hold_commits(files: Files, path: Path) -> bool:
-    """Return whether a file is more than the interrupted making of a store can leave."""
+    """Return whether a file holds more than an interrupted creation of a store can leave."""
     if path.suffix == SEGMENT_SUFFIX:
         return file_size(files, path) > HEADER_SIZE
     return path.suffix == INDEX_SUFFIX
@@ -116,9 +116,9 @@ def install_manifest(
 ) -> None:
     """Write a manifest and announce it to every process; the caller holds the store's lock.
 
-    If it seals a segment, one store of the published word makes what it brings visible to all
-    processes at once. Only then may a process take it over because of its generation: a bulk load
-    brings data with it.
+    If the manifest seals a segment, one store to the published word makes its new data visible to
+    all processes at once. Processes load a manifest when they see its generation, so the generation
+    is set only after that: a bulk load brings data with its manifest.
 
     A process that dies or fails in between leaves ``is_changing`` set, so that the next holder of
     the lock reads the manifest on disk (``settle_manifest``) and does not continue from the one
@@ -169,7 +169,7 @@ def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: Comm
 def _adopt_tail_of_active(
     files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage
 ) -> None:
-    """Keep the whole frames behind the published end; find the end anew if that cannot be."""
+    """Keep the whole frames behind the published end, or find the end anew if that fails."""
     try:
         segment = Segment.open(files, folder, manifest.active.number)
     except FileNotFoundError as ex:
@@ -185,10 +185,10 @@ def _adopt_tail_of_active(
 def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
     """Publish the whole frames behind the published end of the active segment, truncate the rest.
 
-    The caller holds the store's lock. A crashed writer leaves such frames, none of them
-    acknowledged, and to keep them is as right as to truncate them. A commit page that is older
-    than the log leaves them, too, and those were acknowledged. If a sync of the segment has
-    failed, it takes no more commits and must not be synced again: then the bytes are truncated.
+    The caller holds the store's lock. If a crashed writer left such frames, none was acknowledged,
+    and keeping them is as correct as truncating them. If the commit page is older than the log, the
+    frames were acknowledged. A segment whose sync has failed takes no more commits and must not be
+    synced again: its bytes are truncated.
 
     Returns:
         False if the log says that it was durable behind the last of these frames: then the page
@@ -211,7 +211,7 @@ def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
 
 
 def end_of_tail(segment: Segment, start: int, *, abandoned: int) -> tuple[int | None, int]:
-    """Return where the frames to keep behind a published end end, and the time of the last one.
+    """Return the end of the frames to keep behind a published end, and the last one's time.
 
     The caller keeps writers away. The end is ``None`` if ``adopt_tail`` returns false then.
 
@@ -231,13 +231,13 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
     """Find the end of the log in the log itself.
 
     1. Read the active segment's frames up to the first that is not whole: that is the end.
-    2. Refuse if anything says that the bytes there were durable once: the durable word of the
-       page, or a whole frame behind them that was written when they were. Else they are a torn
-       tail: truncate it.
+    2. Refuse if the bytes there were durable once: the durable word of the page says so, or a whole
+       frame behind them, which was written when they were durable. Otherwise they are a torn tail:
+       truncate it.
     3. Sync: whole frames may still be only in memory, and so may the manifest's name. If a sync of
        the segment has failed before, rewrite the frames first (``_make_durable``).
-    4. If commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in the
-       manifest, before anything new is written. The head can be read whatever else is kept.
+    4. If commits that readers saw may be lost (``is_lax``), record a gap in the revisions in the
+       manifest before anything new is written. The head stays readable whatever the retention.
     5. Publish.
     """
     try:
@@ -272,7 +272,7 @@ def find_end(segment: Segment, size: int, *, durable: int) -> tuple[int, int]:
     """Return where the whole frames of an active segment end, and the time of the last one.
 
     Args:
-        segment: it.
+        segment: the active one.
         size: of its file.
         durable: an offset up to which it was on stable storage once.
 
@@ -288,8 +288,8 @@ def find_end(segment: Segment, size: int, *, durable: int) -> tuple[int, int]:
 def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:
     """Sync the frames of a segment.
 
-    After a failed sync the kernel may treat pages as written that are not, and another sync would
-    report a success that is none. So this rewrites the same bytes first.
+    After a failed sync, the kernel may treat pages as written that are not, and another sync would
+    falsely report success. So this rewrites the same bytes first.
     """
     if commit_page.abandoned == segment.number:
         segment.file.pwrite([segment.file.pread(end - HEADER_SIZE, HEADER_SIZE)], HEADER_SIZE)
@@ -322,7 +322,7 @@ def _refuse_if_durable(segment: Segment, end: int, durable: int) -> None:
 
 
 def durable_by_witness(segment: Segment, end: int, size: int) -> int:
-    """Return the highest place that a whole frame behind ``end`` calls durable; 0 without one."""
+    """Return the highest offset that whole frames behind ``end`` call durable; 0 without any."""
     rest = memoryview(segment.file.pread(size - end, end))
     found = frames.search(rest[ALIGNMENT:], end + ALIGNMENT, segment.header.salt)
     return max((frame.synced for frame in found), default=0)

@@ -1,4 +1,4 @@
-"""What a view holds, in the words of the interface."""
+"""Turn what a view holds into the types of the interface."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def read_many(
     *,
     is_newest: bool,
 ) -> dict[bytes, Entry | None]:
-    """Return the entries at the locators of keys; ``None`` where there is none.
+    """Return the entries at the locators of keys; ``None`` if there is none.
 
     Args:
         view: of the store.
         keys: by their UTF-8 bytes.
         locators: of values.
-        is_newest: they are of the keys' newest versions, which the cache may keep.
+        is_newest: the locators are the keys' newest versions, so the cache may keep the entries.
     """
     entries: dict[bytes, Entry | None] = {}
     for encoded, locator in locators.items():

@@ -17,8 +17,8 @@ class SharedClock:
     def ahead_s(self) -> float:
         """Return how many seconds the store's time is ahead of the system's clock; 0 if it is not.
 
-        A clock that was set too far ahead for a moment leaves the store there: until the system's
-        clock has caught up, time stands still, and no key expires.
+        If the system's clock was set too far ahead for a moment, the store's time stays there:
+        until the clock has caught up, the time stands still, and no key expires.
         """
         return max(0.0, (self._commit_page.clock_us - self._clock()) / 1e6)
 

@@ -1,11 +1,13 @@
 """Free large dicts that are no longer used, a little at a time.
 
 When a segment is sealed, a process drops a delta of up to 65,536 locators and a cache of as many
-entries. Python frees a dict of them in one go, in whichever thread held it last, and no other
-thread runs for these 30 ms. So they are handed over instead, and emptied between pauses.
+entries. Python frees such a dict in one go, in the thread that drops the last reference, and no
+other thread runs for these 30 ms. So the dicts are added to a ``Disposal`` instead, which empties
+them with pauses.
 
-What waits is bounded: if dicts come faster than they are emptied, the thread that hands over one
-too many empties the oldest first. It does so item by item, so that other threads run in between.
+The number of waiting dicts is bounded: if dicts come faster than they are emptied, the thread that
+adds one too many empties the oldest first. It does so item by item, so that other threads run in
+between.
 """
 
 from __future__ import annotations
@@ -42,18 +44,18 @@ class Disposal:
         self._waiting: deque[Emptied] = deque()
 
     def add(self, *dicts: Emptied) -> None:
-        """Take over dicts that no one reads any more, and empty them later."""
+        """Queue dicts that are no longer read, to be emptied later."""
         self._waiting.extend(rows for rows in dicts if rows)
         while len(self._waiting) > DICTS_MAX:
             with contextlib.suppress(IndexError):  # another thread has taken the last one
                 _empty(self._waiting.popleft())
 
     def add_after(self, owner: object, rows: Emptied) -> None:
-        """Take over a dict once its owner is gone."""
+        """Queue a dict once its owner is gone."""
         weakref.finalize(owner, self.add, rows).atexit = False
 
     def run(self, closing: threading.Event, duration_s: float) -> bool:
-        """Empty what was handed over until the time is up or the event comes.
+        """Empty the added dicts until the time is up or the event comes.
 
         Returns:
             Whether the event came.
@@ -66,7 +68,7 @@ class Disposal:
         return closing.wait(max(0, until_s - time.monotonic()))
 
     def _empty_some(self) -> None:
-        # The oldest dict may be taken away meanwhile by a thread that hands over one too many.
+        # A thread that adds one too many may take the oldest dict away meanwhile.
         with contextlib.suppress(IndexError):
             rows = self._waiting[0]
             _empty(rows, _AT_ONCE * len(self._waiting))

@@ -1,7 +1,7 @@
 """A bounded cache of values that were read, in front of index files and segments.
 
-A cache belongs to the views that share one newest delta. Nothing else in them changes what a key's
-newest value is, so a cached value is still the newest unless the delta has a newer one. The reader
+A cache belongs to the views that share one newest delta. Only that delta can change the newest
+value of a key, so a cached value is still the newest unless the delta has a newer one. The reader
 looks in the delta first, and a write never has to remove an entry.
 """
 
@@ -15,15 +15,16 @@ from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.metadata import metadata_bytes
 
 ENTRY_OVERHEAD: Final = 600
-"""What an entry costs in memory beside its key and value, about."""
+"""Bytes of memory that an entry takes beside its key and value, about."""
 METADATA_OVERHEAD: Final = 200
-"""What a name and a text of its metadata cost beside their characters, about."""
+"""Bytes that a name and a text of its metadata take beside their characters, about."""
 _SHARE_MAX: Final = 256
 """A value larger than this part of the cache is not kept."""
 
 
 _STEPS: Final = _SHARE_MAX // 2
-"""A generation is tended at least half as often while it fills: a step is its largest entry."""
+"""Steps while a generation fills, if each adds the size of the largest entry; as a step may add up
+to twice that, there are at least half as many."""
 
 
 class EntryCache:
@@ -32,8 +33,8 @@ class EntryCache:
     A dropped generation is freed by the puts that fill the next one, a part of it at every step. So
     it is gone before the next one is dropped, and the cache never takes more than one and a half
     times ``bytes_max``, however fast it is filled. The alternative, a thread that frees little by
-    little, has no such bound: busy readers fill the cache faster. To free as much with each put
-    costs more: most puts only compare two numbers here.
+    little, has no such bound: busy readers fill the cache faster. To free an equal part with each
+    put would cost more: with steps, most puts only compare two numbers.
 
     Any thread may use it. If two threads put at the same moment, the cache may count an entry twice
     or not at all, which moves the bound by a little.
@@ -84,7 +85,7 @@ class EntryCache:
             self._step()
 
     def _step(self) -> None:
-        """Free a part of what was dropped, and begin a generation if the next entry may not fit."""
+        """Free a part of the dropped generation; begin a new one if the next entry may not fit."""
         dropped = self._dropped
         try:
             for _ in range(min(self._freed_at_once, len(dropped))):
@@ -92,7 +93,7 @@ class EntryCache:
         except KeyError:
             pass  # another thread has taken the last entry
         if self._young_bytes + self._entry_bytes_max > self._generation_bytes_max:
-            self._disposal.add(dropped)  # empty, but for what threads have counted wrong
+            self._disposal.add(dropped)  # empty, except for what threads have miscounted
             self._dropped, self._old = self._old, self._young
             self._young, self._young_bytes = {}, 0
             self._freed_at_once = len(self._dropped) // (_STEPS // 2 - 2) + 1

@@ -1,10 +1,10 @@
-"""How many keys have expired whose expiry is not in the log yet.
+"""Count the expired keys whose expiry is not in the log yet.
 
-The totals of the head count such keys, so statistics must take them off. To look at all of them
-each time would cost more with every key that waits, and on a store that is served read-only they
-wait for ever. So the counter looks at a key when its time comes, and again when its expiry is
-logged. A key that has expired leaves the count in no other way, because a writer logs the expiry
-of a value before it overwrites the value.
+The totals of the head include such keys, so statistics must subtract them. To look at all of them
+each time would cost more with every such key, and on a store that is served read-only their expiry
+is never logged. So the counter looks at a key when its time comes, and again when its expiry is
+logged. A key that has expired leaves the count in no other way, because a writer logs the expiry of
+a value before it overwrites the value.
 
 The count has two parts, as no process knows the time of the next commit: it may be before now.
 
@@ -34,7 +34,8 @@ from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.timeline import Moment
 
 _FEW: Final = 1_000
-"""Rows of an index file that are looked at one by one; to look at the whole file takes longer."""
+"""Up to so many rows of an index file are looked up one by one; reading the whole file would take
+longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,9 @@ class ExpiredCounter:
         self._waiting: _Count | None = None
 
     def count(self) -> tuple[View, Head, Expired]:
-        """Return a view, its head, and what has expired of it without a record of that."""
+        """Return a view, its head, and what has expired in it without a record of the expiry."""
         with self._lock:
-            # First of all: every expiry up to it is in the view that is taken after it.
+            # Read before the view is taken, so that the view has every expiry up to it.
             logged_us = self._commit_page.expired_through_us
             view = self._follower.current()
             head = view.head
@@ -95,7 +96,7 @@ class ExpiredCounter:
 
 
 def expired_keys(view: View, at: Moment, after_us: int) -> list[str]:
-    """Return the keys whose value at a moment expires after a time, and by that of the moment."""
+    """Return the keys whose value at a moment expires after ``after_us`` and by that moment."""
     found = due(view, Head(*at, view.head.totals), after_us, at.time_us)
     return [key.decode() for key, _ in found]
 
@@ -139,10 +140,10 @@ def _amount(view: View, head: Head, after_us: int, through_us: int) -> Expired:
 
 
 def _amount_of_many(view: View, head: Head, age: int, rows: RowNumbers) -> Expired:
-    """Count the rows of an index file whose value is that of their key at a head.
+    """Count the rows of an index file that hold the value of their key at a head.
 
-    That is so for the first row of each key, unless something newer has the key. The hashes tell
-    of most keys that nothing has; only the others are looked for, one by one.
+    The first row of each key does, unless a newer index file or a delta has the key. For most keys,
+    the hashes rule this out; only the others are looked up, one by one.
     """
     index = view.indexes[age]
     columns = index.columns()
@@ -169,13 +170,13 @@ def _amount_of_many(view: View, head: Head, age: int, rows: RowNumbers) -> Expir
 
 
 def _holds_since(view: View, head: Head) -> bool:
-    """Return whether a view can be read at an earlier head and its deltas hold all since."""
+    """Return whether a view can be read at an earlier head, and its deltas hold all since then."""
     indexed = max((s.last_revision for s in view.manifest.segments if s.is_indexed), default=0)
     return max(indexed, view.manifest.oldest_revision) <= head.revision <= view.head.revision
 
 
 def _logged(before: _Count, view: View, head: Head) -> Expired:
-    """Return what had expired at an earlier head and has a record of that since."""
+    """Return what had expired at an earlier head, and whose expiry was logged since."""
     keys = {
         key for delta in view.deltas for key in delta.expired(before.head.revision, head.revision)
     }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
@@ -38,13 +39,16 @@ from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.memory.collector import paused_collector
 
+_Answer = TypeVar("_Answer")
+
 _ATTEMPTS = 100
 """How often the follower looks again for files that a newer manifest has replaced meanwhile."""
 
 _PAUSE_S = 0.001
 
 _MANY_BYTES = 64 * 1024
-"""Of so much of the log the garbage collector would look at the records again and again."""
+"""The garbage collector pauses while so much of the log is read: it would look at the new records
+again and again."""
 
 
 class Follower:
@@ -52,7 +56,7 @@ class Follower:
 
     Attributes:
         view: the newest view; may be behind the log until ``current`` is called.
-        disposal: of what was in views that are no longer read.
+        disposal: frees the contents of views that are no longer read.
     """
 
     def __init__(
@@ -84,8 +88,9 @@ class Follower:
     def after_fork(self) -> None:
         """Make ``current`` refuse in a forked child, at no cost in other processes.
 
-        It compares with a page on which nothing is published, and then asks ``catch_up``. The files
-        are closed, because what compaction removes would occupy the disk as long as the child runs.
+        In the child, ``current`` compares with a page on which nothing is published, and so calls
+        ``catch_up``, which refuses. The files are closed, because a file that compaction removes
+        would occupy the disk as long as the child runs.
         """
         self._words = memoryview(bytes(PAGE_SIZE)).cast("Q")
         for segment in list(self.view.segments.values()):
@@ -99,7 +104,7 @@ class Follower:
         return view
 
     def catch_up(self) -> View:
-        """Add what was published since. One thread does it, the others wait for that thread.
+        """Add the frames published since; one thread does this, and the others wait for it.
 
         Raises:
             Damaged: a published part of the log is not what was written.
@@ -117,11 +122,27 @@ class Follower:
                     published = self._words[WORD_PUBLISHED]
                     if segment_of(published) == self.view.active.segment:
                         raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
-                    # Since then it was filled, and a compaction has moved its records.
+                    # The segment was sealed meanwhile, and a compaction has moved its records.
             return self.view
 
+    def read(self, read: Callable[[View], _Answer]) -> _Answer:
+        """Read from the view; again from a newer one if compaction has moved what that needs.
+
+        Raises:
+            Damaged: a file that the manifest names is missing.
+        """
+        view = self.current()
+        while True:
+            try:
+                return read(view)
+            except FileNotFoundError as ex:
+                generation = view.manifest.generation
+                view = self.reload()
+                if view.manifest.generation == generation:
+                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
+
     def refresh(self) -> View:
-        """Take over a manifest that a checkpoint or a compaction has changed; cheap if none has."""
+        """Load the manifest if a checkpoint or a compaction has changed it; cheap if none has."""
         self._guard.require_own()
         if self._commit_page.generation != self.view.manifest.generation:
             with self._lock:
@@ -130,7 +151,7 @@ class Follower:
         return self.current()
 
     def reload(self) -> View:
-        """Take over the manifest on disk, whatever the commit page says."""
+        """Load the manifest on disk, whatever the commit page says."""
         self._guard.require_own()
         with self._lock:
             self.view = self._make_view(self.view)
@@ -165,16 +186,16 @@ class Follower:
             view.position = position
 
     def _make_view(self, old: View | None) -> View:
-        """Make a view of the manifest on disk, from the old view's parts where they stay.
+        """Make a view of the manifest on disk; reuse the old view's parts that stay.
 
-        If a file that the manifest names is missing, it was replaced meanwhile: then a newer
-        manifest can be read.
+        If a file that the manifest names is missing, it was replaced meanwhile, and the next
+        attempt reads a newer manifest.
 
         Raises:
             Unavailable: the path leads to another store now, see ``StorePlace``.
         """
         if old is not None:
-            self._place.look()  # else the view would be of two stores
+            self._place.look()  # else the view would mix two stores
         for _ in range(_ATTEMPTS):
             manifest = self._published_manifest()
             try:
@@ -184,10 +205,10 @@ class Follower:
         raise Damaged(str(missing.filename), 0, FILE_IS_MISSING)
 
     def _published_manifest(self) -> Manifest:
-        """Return the manifest on disk, once other processes can see what it brings, too.
+        """Return the manifest on disk, once its data is published to other processes, too.
 
-        Between its name and its publication there is one sync of the folder. Its writer may have
-        died there; then this waits no longer.
+        Between the renaming of the manifest and the publication there is one sync of the folder. If
+        the writer has died there, the wait ends after ``_ATTEMPTS`` pauses.
         """
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(self._files, self._folder)
@@ -219,8 +240,8 @@ class Follower:
             deltas=tuple(reversed(deltas)),
             indexes=indexes,
             # While the newest delta stays, it knows of every newer value. The cache must never be
-            # emptied for another delta: a reader of the old view may still put a value into it
-            # that the other delta has replaced.
+            # emptied and used for another delta: a reader of the old view may still put a value
+            # into it that the other delta has replaced.
             cache=old.cache if old and is_same_active else self._new_cache(),
             sealed_times=self._sealed_times,
         )
@@ -233,7 +254,8 @@ class Follower:
     def _delta_of(self, state: SegmentState, old: Delta | None) -> Delta:
         """Return the present delta, or an empty one if a segment was sealed before its end.
 
-        The latter happens after a failed sync: what was behind that end is in the next segment now.
+        The latter happens after a failed sync: the records behind that end are in the next segment
+        now.
         """
         is_active = not state.size
         if old is not None and (is_active or old.offset <= state.size):

@@ -1,4 +1,4 @@
-"""Keys of requests as bytes, also those that are older than a limit."""
+"""Encode the keys of requests; a key may have been stored under a higher limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class KnownKeys:
         self._follower = follower
 
     def encode(self, key: str) -> bytes:
-        """Return the UTF-8 bytes of a key; it may be older than a limit.
+        """Return the UTF-8 bytes of a key; a stored key may exceed the present limit.
 
         Raises:
             InvalidKey, LimitExceeded: see ``encode_key``.

@@ -19,7 +19,8 @@ _UNKNOWN: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 def read_cached(file: File, size: int, offset: int) -> bytes:
     """Return ``size`` bytes at ``offset``.
 
-    Only Linux tells, and not of every file system; elsewhere it waits as every read does.
+    Only Linux can tell, and not for every file system; elsewhere this waits for the disk as every
+    read does.
 
     Raises:
         BlockingIOError: not all of them are in memory.

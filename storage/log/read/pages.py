@@ -33,7 +33,7 @@ from rundlet_server.storage.timeline import Moment
 _LINES_MIN: Final = 32
 """A page of fewer keys takes less time key by key."""
 _AT_ONCE: Final = 256
-"""Values that are read one by one if one of them is not plain."""
+"""Values that are read in one pass; one by one, if one of them is not plain."""
 _new_info: Final = partial(tuple.__new__, KeyInfo)  # as ``KeyInfo(...)``, which takes twice as long
 
 
@@ -43,7 +43,7 @@ def suits_lines(view: View, wanted: Range, limit: int, at: int) -> bool:
         return False
     if at == view.head.revision:
         return True
-    # Of the versions that an index file has of a key, lines show the newest only.
+    # Lines show only the newest version that an index file has of a key.
     indexed = (state.last_revision for state in view.manifest.segments if state.is_indexed)
     return not view.erased and max(indexed, default=0) <= at
 
@@ -83,7 +83,7 @@ def read_lines(
 def _block(view: View, wanted: Range, count: int, at: int) -> Block:
     """Return lines of a range, at least ``count`` if it has so many."""
     blocks: dict[int, Block] = {}
-    # What a large index file has no room for need not be read from the others, either.
+    # Keys behind the block of a large index file need not be read from the smaller files.
     for index in sorted(view.indexes, key=attrgetter("row_count"), reverse=True):
         rows = count if blocks else _rows_among_new_keys(view, index, wanted, count)
         block = blocks[index.number] = block_of_index(index, wanted, rows)
@@ -96,7 +96,7 @@ def _block(view: View, wanted: Range, count: int, at: int) -> Block:
 def _rows_among_new_keys(view: View, index: IndexFile, wanted: Range, count: int) -> int:
     """Return how many rows of the largest index file make ``count`` lines with keys of deltas.
 
-    It is an estimate: what is read beyond a page is read in vain, and what is missing in a next
+    This is an estimate: rows beyond a page are read in vain, and missing rows are read in another
     round.
     """
     first = index.lower_bound(wanted.low)

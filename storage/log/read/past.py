@@ -14,7 +14,7 @@ from rundlet_server.storage.log.read.view import View
 
 
 class NotThereError(Exception):
-    """A key held no such value, or it is no longer kept; the text says which, one clause."""
+    """A key held no such value, or it is no longer kept; the text, one clause, says which."""
 
 
 def kept_of(view: View, key: bytes, found: Iterable[Locator] | None = None) -> Iterable[Locator]:
@@ -22,7 +22,7 @@ def kept_of(view: View, key: bytes, found: Iterable[Locator] | None = None) -> I
 
     Args:
         view: of the store.
-        key: it.
+        key: the key.
         found: all its versions, if some of them are not in the view yet.
     """
     manifest = view.manifest
@@ -34,10 +34,10 @@ def kept_of(view: View, key: bytes, found: Iterable[Locator] | None = None) -> I
 
 
 def read_version(view: View, key: str, encoded: bytes, version: int) -> Entry | LargeValue | None:
-    """Return a version of a key's newest life; ``None`` if it never had it.
+    """Return a version of a key's newest life; ``None`` if that life never had it.
 
     Raises:
-        Compacted: it is no longer kept, as far as one can tell.
+        Compacted: the version seems to be no longer kept.
     """
     newest: Locator | None = None
     for locator in newest_life(kept_of(view, encoded)):
@@ -55,7 +55,7 @@ def find_version(kept: Iterable[Locator], version: int) -> Locator:
     """Return a version of the newest life.
 
     Raises:
-        NotThereError: it is not there.
+        NotThereError: the version is not kept.
     """
     for locator in newest_life(kept):
         if locator.version == version:
@@ -64,15 +64,15 @@ def find_version(kept: Iterable[Locator], version: int) -> Locator:
 
 
 def find_at(view: View, kept: Iterable[Locator], revision: int) -> Locator:
-    """Return the value that a key had at a revision, as of the time of that.
+    """Return the value that a key had at a revision, unless it had expired by then.
 
     Args:
         view: of the store.
         kept: versions of the key, newest first.
-        revision: at most the head, or that of a commit that is being made.
+        revision: at most the head, or the revision of a commit that is being made.
 
     Raises:
-        NotThereError: it had none, or that is no longer kept.
+        NotThereError: the key had no value, or the value is no longer kept.
     """
     for locator in kept:
         if locator.revision > revision:

@@ -22,14 +22,14 @@ class Sorted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What may be on a page: so many bytes of keys, and of values and metadata if it has any."""
+    """The limit of a page in bytes: of its keys, and of values and metadata if it has any."""
 
     has_values: bool
     bytes_max: int
     has_metadata: bool = False
 
     def of(self, key_size: int, locator: Locator) -> int:
-        """Return what a value adds to its key."""
+        """Return how many bytes a value adds to its key."""
         size = locator.size - OVERHEAD - key_size
         return size if self.has_values else size - locator.value_size
 
@@ -59,7 +59,7 @@ def list_page(
 ) -> FoundPage:
     """Return up to ``limit`` keys and prefixes of a range that have a value.
 
-    The page ends earlier if it would cost more than it may, but has at least one of them.
+    The page ends earlier at ``cost.bytes_max``, but has at least one key or prefix.
     """
     page = FoundPage()
     mark = encode_bound(delimiter) if delimiter else None

@@ -15,11 +15,11 @@ from rundlet_server.storage.log.format.times_file import read_times
 _MAPPED_MAX: Final = 1_024
 """Files kept mapped; their pages are shared by all processes."""
 _DERIVED_MAX: Final = 8
-"""Segments without such a file whose times are kept in memory: up to 1.3 MB each."""
+"""Segments without a times file whose times are kept in memory: up to 1.3 MB each."""
 
 
 class SealedTimes:
-    """Commit times by the number of a segment, which never means another one. For any thread."""
+    """Commit times by segment number; numbers are never reused. Any thread may use it."""
 
     def __init__(self, files: Files, folder: Path, mapped_max: int) -> None:
         """Read the files of a folder.
@@ -36,7 +36,7 @@ class SealedTimes:
         self._derived: dict[int, CommitTimes] = {}
 
     def known(self, number: int) -> CommitTimes | None:
-        """Return what is at hand of a segment."""
+        """Return the times of a segment if they are in memory."""
         return self._mapped.get(number) or self._derived.get(number)
 
     def read(self, segment: Segment, size: int) -> CommitTimes:
@@ -55,7 +55,7 @@ class SealedTimes:
         return times
 
     def keep(self, numbers: Set[int]) -> None:
-        """Forget all other segments: what is mapped of a removed file still takes up the disk."""
+        """Forget all other segments: a removed file occupies the disk as long as it is mapped."""
         for cache in (self._mapped, self._derived):
             for number in list(cache):
                 if number not in numbers:

@@ -1,4 +1,4 @@
-"""Which commit was made when, and where in the log it is; without reading the log.
+"""Find the time of a commit and its place in the log, without reading the log.
 
 Each segment has its commit times (``format.commit_times``), and the manifest has the last commit
 of each sealed segment. So every question is a binary search among the segments, and another one
@@ -25,7 +25,7 @@ def time_at(view: View, revision: int) -> int:
 
     Args:
         view: of the store.
-        revision: it can be read.
+        revision: one that can be read.
     """
     if revision >= view.head.revision:
         return view.head.time_us
@@ -36,7 +36,7 @@ def time_at(view: View, revision: int) -> int:
     if commit is not None:
         time_us = commit.time_us
     oldest = view.manifest.oldest
-    # Of the commits up to the oldest revision, some are gone from the log: perhaps the newest.
+    # Compaction may have removed commits up to the oldest revision, even the newest of them.
     return max(time_us, oldest.time_us) if revision >= oldest.revision else time_us
 
 
@@ -85,7 +85,7 @@ def times_of(view: View, revisions: Sequence[int], positions: Sequence[int]) -> 
 
 
 def compacted(view: View, *, restored_at: int | None = None) -> Compacted:
-    """Return the error for what is older than the history that is kept, or left by a restore."""
+    """Return the error for a revision that is no longer kept, or that a restore left out."""
     oldest = view.manifest.oldest_revision
     return Compacted(oldest, time_at(view, oldest), restored_at=restored_at)
 

@@ -115,7 +115,7 @@ class View:
 
     @property
     def erased(self) -> Mapping[bytes, int]:
-        """When each key was erased last whose older versions may still be in files."""
+        """Keys whose erased versions may still be in files, with the revision of the erasure."""
         erased = dict(self.manifest.erased)
         for delta in reversed(self.deltas):
             erased.update(delta.erased)
@@ -134,7 +134,7 @@ class View:
         """Do as ``cached`` does, for many keys."""
         found = self.cache.get_many(keys)
         rows = self.deltas[0].rows
-        if rows:  # often it has no row, or one of few keys: the others are checked in one step
+        if rows:  # often empty, or with rows of few keys, which ``map`` finds
             for number, newer in enumerate(map(rows.get, keys)):
                 if newer is not None:
                     entry = found[number]
@@ -145,8 +145,8 @@ class View:
     def newest(self, key: bytes) -> Place | None:
         """Return revision, position, size and flags of the newest version of a key.
 
-        Once in four billion times it is another key's, see ``IndexFile.newest``. If there is none,
-        the key has no version.
+        Once in four billion times they are another key's, see ``IndexFile.newest``. ``None`` is
+        certain: the key has no version.
         """
         for rows in self._rows:
             locator = rows.get(key)
@@ -162,7 +162,7 @@ class View:
         """Return the newest version of a key, or the newest of revision ``at`` or before.
 
         It costs a dict look-up per delta and a hash look-up per index file. A version that was
-        erased since is not there.
+        erased since is not found.
         """
         locator = self.find_logged(key, at)
         if at is None or locator is None:
@@ -170,7 +170,7 @@ class View:
         return None if locator.revision < self._erased_at(key) else locator
 
     def find_logged(self, key: bytes, at: int | None = None) -> Locator | None:
-        """Do as ``find`` does, but find a version that was erased since, too, as long as it can."""
+        """Do as ``find`` does, but include erased versions that the index still has."""
         for delta in self.deltas:
             locator = delta.rows.get(key)
             if at is not None:
@@ -184,7 +184,7 @@ class View:
         return None
 
     def finder(self) -> Callable[[bytes], Locator | None]:
-        """Return what finds the newest version of one key after the other, as ``find_logged`` does.
+        """Return a function that finds the newest version of a key, as ``find_logged`` does.
 
         Use it before the manifest changes.
         """
@@ -290,7 +290,7 @@ class View:
         *,
         may_wait: bool = True,
     ) -> list[Entry]:
-        """Do as ``read_place`` does, for many keys: to read and decode in turns takes longer."""
+        """Do as ``read_place`` does, for many keys; reading all before decoding takes less time."""
         pread = self.pread if may_wait else self._pread_cached
         entries: list[Entry] = []
         for start in range(0, len(places), _AT_ONCE):
@@ -360,8 +360,8 @@ class View:
     def _close_half(self) -> None:
         """Close segments that were opened long ago, as soon as no read uses them.
 
-        Not the active one: a sync must go through the descriptor that wrote, or the kernel could
-        report an error of the disk through another one.
+        The active one stays open: a sync must go through the descriptor that wrote, or the kernel
+        could report an error of the disk through another one.
         """
         active = self.active.segment
         opened = [number for number in list(self.segments) if number != active]
@@ -372,5 +372,8 @@ class View:
 def _aged(
     source: Iterator[tuple[bytes, Locator]], age: int
 ) -> Iterator[tuple[bytes, int, Locator]]:
-    """Add an age to each pair; an expression in a loop would see the last age only."""
+    """Add an age to each pair.
+
+    A generator expression in the caller's loop would see the last age only.
+    """
     return ((key, age, locator) for key, locator in source)

@@ -16,7 +16,7 @@ from rundlet_server.storage.settings import StoreSettings
 
 
 class Extents:
-    """Where each segment ends, by all that the folder says of it.
+    """Decides where each segment ends, from all files of the folder.
 
     Attributes:
         is_mixed: the folder holds segments that the manifest has never known, or there is no
@@ -35,7 +35,7 @@ class Extents:
     def ends(self) -> dict[int, int | None]:
         """Return the segments to read by number, and up to where; ``None`` for all of the file.
 
-        A segment may be among them that is missing.
+        The result may include a segment that is missing.
         """
         if self._old is None:
             ends = self._ends_without_manifest()
@@ -75,7 +75,7 @@ class Extents:
         return ends | {number: self._end_by_page(number) for number in self._unnamed(old)}
 
     def _ends_without_manifest(self) -> dict[int, int | None]:
-        """Take the newest segment that commits were appended to for the active one."""
+        """Return the ends; the newest segment with appended commits counts as the active one."""
         ends: dict[int, int | None] = {
             number: self._end_by_page(number) for number in self._numbers
         }

@@ -43,8 +43,8 @@ class KnownVersion(NamedTuple):
 class KnownIndex:
     """An index file that can be read as a whole.
 
-    It covers the log without a hole from its first to its last revision: what it leaves out there
-    was no longer needed when it was written.
+    It covers the log without a hole from its first to its last revision: versions that it leaves
+    out there were no longer needed when it was written.
 
     Attributes:
         number: of the file; a later file has a higher one.
@@ -104,7 +104,7 @@ class KnownIndex:
 def readable_indexes(files: Files, folder: Path, numbers: Sequence[int]) -> list[KnownIndex]:
     """Return those index files that can be read as a whole, the one with the highest number first.
 
-    Where two files differ, the one with the higher number is right: it was written later.
+    If two files differ, the one with the higher number is right: it was written later.
     """
     found = []
     for number in sorted(numbers, reverse=True):

@@ -43,7 +43,7 @@ from rundlet_server.storage.settings import StoreSettings
 
 
 class LogRepair:
-    """Makes whole segments from what there is; removes nothing.
+    """Makes whole segments from the records that can be read; removes nothing.
 
     Attributes:
         sources: every segment that may hold commits, as it was found.
@@ -126,7 +126,7 @@ class LogRepair:
                     self.losses.append(Loss(path, 0, end or 0, "the segment is missing"))
 
     def _index_numbers(self) -> list[int]:
-        """Return the index files that say what the log should hold: not those long replaced."""
+        """Return the index files that say what the log should hold, except long replaced ones."""
         numbers = index_numbers(self._files, self._folder)
         if self._old is None:
             return numbers
@@ -154,7 +154,7 @@ class LogRepair:
                     yield version
 
     def _lost_erasures(self, missing: Sequence[KnownVersion]) -> list[KnownVersion]:
-        """Return the erasures that only the manifest knows; without them the values came back."""
+        """Return the erasures that only the manifest knows; else erased values would come back."""
         known = {(version.key, version.revision) for version in missing}
         return [
             KnownVersion(revision, 0, 0, 0, key, ERASE)
@@ -180,10 +180,10 @@ class LogRepair:
         return np.concatenate(positions), np.concatenate(revisions)
 
     def _holes(self) -> Iterator[Loss]:
-        """Yield where revisions are in no segment and no index file covers them.
+        """Yield a loss for revisions that are in no segment and that no index file covers.
 
-        Commits have consecutive revisions, and where they have not, the gap is ``REVISION_GAP``.
-        Where an index file covers the hole, it tells what is lost there.
+        Commits have consecutive revisions, except across a gap of ``REVISION_GAP``. If an index
+        file covers the hole, the versions lost there are known from it.
         """
         sources = [source for source in self.sources if source.first_revision]
         sources.sort(key=lambda source: source.first_revision)
@@ -231,7 +231,7 @@ def commit_page_clock_us(folder: Path, settings: StoreSettings) -> int:
 
 
 def next_segment(files: Files, folder: Path, old: Manifest | None) -> int:
-    """Return a segment number above all that the manifest gave out, and above all files."""
+    """Return a segment number above all that the manifest has reserved, and above all files."""
     given_out = old.next_segment if old else 1
     return max([given_out, *(number + 1 for number in segment_numbers(files, folder))])
 

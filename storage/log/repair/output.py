@@ -56,7 +56,7 @@ class _Output:
         self._time_us = 0
 
     def is_full(self, record: Record, segment_bytes_max: int) -> bool:
-        """Return whether this record belongs into another segment."""
+        """Return whether this record belongs in the next segment."""
         size = self._writer.size + self._waiting_bytes
         return size >= segment_bytes_max and record.revision != self._revision
 

@@ -1,6 +1,6 @@
 """Find the highest revision that anything in a folder knows of.
 
-A repair must not take a revision back, even if only older records are left.
+A repair must not let the revision go back, even if only older records are left.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def known_revision(
 ) -> int:
     """Return the highest revision in the manifests, the index files and all segments.
 
-    Also those count that were never acknowledged: a reader may still have seen them.
+    Revisions that were never acknowledged count, too: a reader may have seen them.
 
     Args:
         files: the file system.
@@ -73,8 +73,8 @@ def kept_manifests(files: Files, folder: Path) -> Iterator[tuple[Path, Manifest]
 def unreached(files: Files, folder: Path, last_revision: int) -> Iterator[Loss]:
     """Yield a loss if a kept manifest knows of later commits than all segments and index files.
 
-    Every commit is above the floor of the manifest that it was made under. A head at the floor, or
-    below it, is what a repair left, without any commit since.
+    Every commit is above the floor of the manifest that it was made under. If the head is at the
+    floor or below it, a repair has set it, and no commit followed.
 
     Args:
         files: the file system.

@@ -5,22 +5,23 @@ die between any two of them:
 
 1. read every segment, whole or not; find the whole frames behind damage, and in damaged frames
    the records that are whole by themselves (of a damaged commit some may be lost and others kept);
-2. leave whole segments as they are. Write damaged ones anew from what is left, and so those whose
-   revisions overlap, as one: a crash leaves the inputs of a compaction beside its outputs, and
-   together they hold all that is needed (see ``open.orphans``);
-3. ask every index file in the folder what the log should hold. Keep deleted what was deleted: write
-   a delete again that is lost. Note the values that are lost, and what has an older value again;
-4. build the index anew from the log, without what was erased, and count the totals. The records of
-   that are removed by maintenance: every erasure that is found counts as unfinished;
+2. leave whole segments as they are. Rewrite damaged ones from the records that are left. Rewrite
+   segments whose revisions overlap as one: a crash leaves the inputs of a compaction beside its
+   outputs, and together they hold all that is needed (see ``open.orphans``);
+3. look up in every index file of the folder what the log should hold. Write lost deletes again, so
+   that deleted keys stay deleted. Note the values that are lost, and the keys that have an older
+   value again;
+4. build the index anew from the log, without erased versions, and count the totals. Maintenance
+   removes the erased records later: every erasure that is found counts as unfinished;
 5. make a new, empty active segment; sync all of it;
-6. move the originals of what is replaced into a folder of their own, ``repair-<n>``, and list there
-   what is lost;
+6. move the replaced originals into a folder of their own, ``repair-<n>``, and list the losses
+   there;
 7. install a new manifest, with a new store id and a gap in the revisions: no revision and no ETag
    comes back with another value, and the head is at or above every revision that a file knows of
-   (``revisions``). If anything is lost, commits of unknown revisions may be: then the head is
-   behind the gap, and older revisions can no longer be read.
+   (``revisions``). If anything is lost, commits of unknown revisions may be lost, too: then the
+   head is behind the gap, and older revisions can no longer be read.
 
-The manifest may be missing: then the segments themselves give their order.
+If the manifest is missing, the segments themselves give their order.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class _Repair:
         return report
 
     def _unreached(self, log: LogRepair) -> Iterator[Loss]:
-        """Yield losses that only the manifests of earlier repairs tell; a manifest tells more."""
+        """Yield losses that only manifests of earlier repairs show, if the store has none."""
         if self._old is None:
             last = [index.last_revision for index in log.indexes]
             last += [source.last_revision for source in log.sources]
@@ -214,7 +215,7 @@ class _Repair:
             ),
             sources=log.sources,
         )
-        # Without the manifest nothing tells how many gaps there were: one for each repair.
+        # Without the manifest, the number of gaps is not known: leave one for each repair.
         gaps = 1 if old else self._repair_number()
         floor = max(known, known_floor(self._files, self._folder, old)) + gaps * REVISION_GAP
         is_complete = not report.is_anything_lost
@@ -227,7 +228,7 @@ class _Repair:
             store_id=self._store_id,
             next_segment=number + 1,
             next_index=self._next_index(),
-            # Older revisions can no longer be read: what is lost was part of them.
+            # Older revisions can no longer be read: the losses were part of them.
             oldest_revision=oldest.revision,
             oldest_time_us=oldest.time_us,
             retention=old.retention if old else Retention(),
@@ -268,7 +269,7 @@ class _Repair:
     def _keep_originals(self, manifest: Manifest, report: RepairReport) -> Path:
         """Move the files that the new manifest does not name to a folder; copy the old manifest.
 
-        The list of what is lost is written there first.
+        The list of losses is written there first.
         """
         names = self._files.names(self._folder)
         kept = self._folder / f"{ORIGINALS_PREFIX}{self._repair_number()}"

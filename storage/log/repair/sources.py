@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         end: up to where it holds commits; it may be behind the end of the file.
-        is_end_known: something beside the file says where that is.
+        is_end_known: something other than the size of the file says where that is.
         header_origin: see ``segment``; 0 if the header is damaged.
         first_revision, last_revision: of its records; 0 if it has none.
         last_time_us: of its last record.
@@ -176,7 +176,7 @@ class Source:
         return False
 
     def as_state(self) -> SegmentState:
-        """Return what a manifest says of the segment, if it stays as it is."""
+        """Return the manifest's entry for the segment, if it stays as it is."""
         return SegmentState(
             self.number,
             self.end,
@@ -188,7 +188,7 @@ class Source:
         )
 
     def _note(self, revision: int, time_us: int) -> None:
-        """Take one record into account."""
+        """Count one record."""
         self.record_count += 1
         self.first_revision = min(self.first_revision or revision, revision)
         self.last_revision = max(self.last_revision, revision)

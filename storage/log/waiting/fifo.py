@@ -1,15 +1,15 @@
 """The FIFOs of the processes that wait, and the folder that they are in.
 
-A FIFO is opened by its owner for reading and writing, so it never reaches its end. If the owner
-dies, the kernel closes it, and from then on a writer gets an error instead of a reader: whoever
-notices that removes the name. The names are never used again.
+The owner opens its FIFO for reading and writing, so a read never reports the end of the file. If
+the owner dies, the kernel closes the FIFO. A writer that opens it then gets an error, because it
+has no reader, and removes the name. The names are never used again.
 
 The word ``CommitPage.waiters`` says whether there may be waiters, and changes with every newcomer,
 so that a writer knows when it has to look for new names. The lock file of the folder protects it:
 
-* a newcomer takes the lock, gives its FIFO the final name, and changes the word;
-* the word says that there are no waiters only after someone has seen, with the lock, an empty
-  folder. So it never says that while a FIFO waits.
+* a newcomer takes the lock, makes its FIFO, gives it the final name, and changes the word;
+* a process resets the word to "no waiters" only if it finds the folder empty while it holds the
+  lock. So the word never says this while a FIFO is in use.
 
 No writer ever blocks on that lock.
 """
@@ -52,7 +52,7 @@ class WaitersFolder:
     def open(self) -> WakeupFifo:
         """Make a FIFO that gets a byte with every commit from now on.
 
-        Look at the head after that: earlier commits left no byte.
+        Look at the head after this call: earlier commits left no byte.
 
         Raises:
             OSError: no FIFO can be made here.
@@ -62,27 +62,12 @@ class WaitersFolder:
         if not self._path.is_dir():
             self._path.mkdir(mode=0o700, exist_ok=True)
             _give_to_owner(self._path)
-        path = self._path / f"{os.getpid()}-{uuid.uuid4().hex}{SUFFIX}"
-        # Under another name until it is open: a writer takes a FIFO without a reader for dead.
-        hidden = path.with_suffix(".new")
-        os.mkfifo(hidden, 0o600)
-        try:
-            _give_to_owner(hidden)
-            fifo = WakeupFifo(self, path, os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            raise
-        try:
-            with self._locked(_LOCK_TIMEOUT_S) as is_ours:
-                if not is_ours:
-                    raise OSError(errno.EAGAIN, "another process holds the lock", str(self._path))
-                self._remove_dead()
-                hidden.rename(path)
-                self._commit_page.waiters = (self._commit_page.waiters | 1) + 2
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            fifo.close()
-            raise
+        with self._locked(_LOCK_TIMEOUT_S) as is_ours:
+            if not is_ours:
+                raise OSError(errno.EAGAIN, "another process holds the lock", str(self._path))
+            self._remove_dead()
+            fifo = self._made(self._path / f"{os.getpid()}-{uuid.uuid4().hex}{SUFFIX}")
+            self._commit_page.waiters = (self._commit_page.waiters | 1) + 2
         return fifo
 
     @property
@@ -98,7 +83,7 @@ class WaitersFolder:
             return []
 
     def open_for_writing(self, name: str) -> int | None:
-        """Return a descriptor of a FIFO; ``None``, and no name any more, if its owner is dead.
+        """Return a descriptor of a FIFO; if its owner is dead, remove its name and return ``None``.
 
         Raises:
             OSError: it cannot be opened now.
@@ -120,15 +105,31 @@ class WaitersFolder:
             (self._path / name).unlink(missing_ok=True)
 
     def retire(self, *, timeout_s: float = 0) -> None:
-        """Note that there are no waiters, if that is so and the lock is free."""
+        """Reset the word to "no waiters", if there are none and the lock is free."""
         if not self.has_waiters:
             return
         with contextlib.suppress(OSError), self._locked(timeout_s) as is_ours:
             if is_ours and not self.names():
                 self._commit_page.waiters &= ~1
 
+    def _made(self, path: Path) -> WakeupFifo:
+        """Make a FIFO; the caller holds the lock, or another newcomer removes it as half made.
+
+        It has another name until it is open, because a writer removes a FIFO without a reader.
+        """
+        hidden = path.with_suffix(".new")
+        os.mkfifo(hidden, 0o600)
+        with contextlib.ExitStack() as undo:
+            undo.callback(hidden.unlink, missing_ok=True)
+            _give_to_owner(hidden)
+            descriptor = os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            undo.callback(os.close, descriptor)
+            hidden.rename(path)
+            undo.pop_all()
+        return WakeupFifo(self, path, descriptor)
+
     def _remove_dead(self) -> None:
-        """Remove every FIFO without a reader, also what a death has left half made."""
+        """Remove every FIFO without a reader, and half-made ones that a dead process left."""
         for name in os.listdir(self._path):
             if name == LOCK_NAME:
                 continue
@@ -183,7 +184,7 @@ class WakeupFifo:
 
     @property
     def is_known(self) -> bool:
-        """Whether writers find it; false if its name or the word was taken away."""
+        """Whether writers find it; false if its name was removed or the word was reset."""
         return self._folder.has_waiters and self._path.exists()
 
     def close(self) -> None:
@@ -205,7 +206,7 @@ class WakeupFifo:
 
 
 def _give_to_owner(path: Path) -> None:
-    """Give what root makes to the owner of the folder that it is in, whose server must write it."""
+    """Give a path that root made to the owner of its parent folder, whose server must write it."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         with contextlib.suppress(OSError):

@@ -14,11 +14,11 @@ from rundlet_server.storage.log.waiting.fifo import WaitersFolder, WakeupFifo
 THREAD_NAME: Final = "rundlet-waiting"
 
 _LOOK_EVERY_S: Final = 1.0
-"""The sleeping thread looks by itself so often: a writer may die between a commit and the byte."""
+"""How often the sleeping thread looks without a byte: a writer may die between commit and byte."""
 _POLL_EVERY_S: Final = 0.01
-"""It looks so often where no FIFO can be made."""
+"""How often the thread looks if no FIFO can be made."""
 _LINGER_S: Final = 5.0
-"""It ends so long after the last wait, because most waiters wait again."""
+"""How long after the last wait the thread ends; most waiters wait again soon."""
 
 
 class Waiting:
@@ -60,9 +60,10 @@ class Waiting:
                 self._await_change(ticks, left_s)
 
     def open_fifo(self) -> WakeupFifo:
-        """Return a descriptor for an event loop, which is readable after every commit.
+        """Return a FIFO for an event loop; its descriptor is readable after every commit.
 
-        The loop should look once a second all the same. It closes the FIFO in the end.
+        The loop should also look once a second, because a byte may be lost, and close the FIFO in
+        the end.
 
         Raises:
             OSError: no FIFO can be made here.
@@ -105,7 +106,7 @@ class Waiting:
         """Sleep until there is something new, and wake the threads that wait.
 
         Args:
-            published: the position that they know of.
+            published: the position that the waiting threads have seen.
         """
         used_s = looked_s = time.monotonic()
         fifo = self._opened(None)
@@ -120,7 +121,7 @@ class Waiting:
                         self._changed.notify_all()
                     used_s = now_s if self._count else used_s
                     if self._is_closed or now_s - used_s > _LINGER_S:
-                        self._thread = None
+                        self._thread = self._fifo = None
                         return
                 if now_s - looked_s >= _LOOK_EVERY_S:
                     looked_s = now_s
@@ -134,16 +135,21 @@ class Waiting:
                 fifo.close()
 
     def _opened(self, fifo: WakeupFifo | None) -> WakeupFifo | None:
-        """Return a FIFO that writers find, if one can be made: the present one may have gone."""
+        """Return a FIFO that writers find: the present one, or else a new one if it can be made."""
         if fifo is not None and fifo.is_known:
             return fifo
         if fifo is not None:
+            self._note(None)
             fifo.close()
         try:
             fifo = self._folder.open()
         except OSError:
             fifo = None
+        self._note(fifo)
+        return fifo
+
+    def _note(self, fifo: WakeupFifo | None) -> None:
+        """Note the FIFO that ``close`` rings; none that is closed, as its number is given anew."""
         with self._changed:
             if self._thread is threading.current_thread():
                 self._fifo = fifo
-        return fifo

@@ -64,7 +64,7 @@ class Batch:
     """Decides transactions, and makes a frame of each that writes.
 
     Attributes:
-        frames: that are to be appended at the end of the view's log.
+        frames: the frames to append at the end of the view's log.
         commit_count: transactions among them.
     """
 
@@ -86,7 +86,7 @@ class Batch:
             now_us: the time of all commits of the batch.
             synced: offset in the active segment up to which it is on stable storage.
             limits: of a transaction.
-            free_space: that values need on the disk; deletions need none.
+            free_space: decides whether the disk has space for values; deletions always have it.
         """
         self._view = view
         self._now_us = now_us
@@ -97,7 +97,7 @@ class Batch:
         self.commit_count = 0
 
     def add_plain(self, txns: Sequence[Txn], start: int) -> list[Commit]:
-        """Do transactions from the one at ``start`` on, as many as are plain puts.
+        """Decide the transactions from ``start`` on, up to the first that is not plain puts.
 
         Returns:
             Their commits; ``add`` decides the next transaction, and may refuse it.
@@ -115,9 +115,10 @@ class Batch:
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
             IdempotencyKeyReused: another request was done with its key.
-            InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
-                logged all the same.
-            DiskFull: it writes values, and the rest of the disk is kept for deletions; as above.
+            InvalidOperation, LimitExceeded: an operation cannot be done; expiries that fell due are
+                still logged.
+            DiskFull: it writes values, and the free space is reserved for deletions; expiries are
+                logged in this case, too.
         """
         if txn.idempotency is not None:
             done = self._done_before(txn.idempotency)
@@ -190,7 +191,7 @@ class Batch:
         return (locator.revision, locator.version) if locator else (0, 0)
 
     def _expire_first(self, keys: Sequence[bytes]) -> None:
-        """Log the expiry of values that will be overwritten as events of their own, before that."""
+        """Log the expiry of values that the transaction overwrites, as an event before its own."""
         due = []
         for key in keys:
             locator = self.frames.latest(key)
@@ -200,7 +201,7 @@ class Batch:
             self.frames.add(due)
 
     def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
-        """Do one operation; what it writes is added to ``written``."""
+        """Do one operation, and add the record that it writes to ``written``."""
         current = self._live(key)
         if current is not None and current.version == VERSION_MAX:
             raise InvalidOperation(
@@ -289,7 +290,7 @@ class Batch:
             self._free_space.require(self._view, self.frames.size + size)
 
     def _require_frame(self, written: Sequence[Record]) -> None:
-        """Refuse what does not fit into one frame: what is put and what is copied add up."""
+        """Refuse a transaction whose records, copied ones included, do not fit into one frame."""
         size = sum(len(record.key) + len(record.value) + _RECORD_OVERHEAD_MAX for record in written)
         if len(written) > 1 and size > frames.SIZE_MAX:
             raise LimitExceeded("txn_bytes_max", frames.SIZE_MAX, size)

@@ -1,4 +1,4 @@
-"""What a caller is told when the disk fails a write."""
+"""The errors that a caller gets when the disk fails a write."""
 
 from __future__ import annotations
 

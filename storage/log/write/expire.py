@@ -1,4 +1,4 @@
-"""What the background asks a batch to log, beside transactions."""
+"""Expiries that maintenance adds to a batch, beside transactions."""
 
 from __future__ import annotations
 

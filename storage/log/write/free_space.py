@@ -1,12 +1,12 @@
 """Keep part of the disk free, so that a full disk can be emptied again.
 
-A deletion is a write too, and compaction writes what is live before it removes what is dead. A
-store that took values up to the last byte could do neither, and would stay full for ever. So:
+A deletion is a write too, and compaction copies live records before it removes dead ones. A store
+that took values up to the last byte could do neither, and would stay full for ever. So:
 
 * the store refuses values while there is still space (``_RESERVE_MIN_BYTES`` and more) for
   deletions, for an index file with all keys, and for rewriting some segments;
-* the fuller the disk, the smaller the segments (``segment_bytes_max``), so that the last ones fit
-  into that space when compaction rewrites them; what this reclaims is space for larger ones.
+* the fuller the disk, the smaller the segments (``segment_bytes_max``), so that compaction can
+  rewrite the last ones within that space. The space that it reclaims then allows larger segments.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COMMON_VALUE_BYTES: Final = 1024 * 1024
 """Space is short if a value of this size would be refused; larger ones may be refused earlier."""
 _SEGMENT_MIN_BYTES: Final = 256 * 1024
 _SEGMENT_SHARE: Final = 4
-"""A segment is at most a quarter of what is free."""
+"""A segment is at most a quarter of the free space."""
 _EVERY_S: Final = 0.1
 """How often the store asks for the free space while there is plenty."""
 _PLENTY_BYTES: Final = 4 * _RESERVE_MAX_BYTES
@@ -65,14 +65,14 @@ class FreeSpace:
 
     @property
     def is_plenty(self) -> bool:
-        """Whether more was free than any transaction needs, at the last look for a segment."""
+        """Whether more was free than any transaction needs, when last looked at."""
         return self._free_bytes >= _PLENTY_BYTES
 
     @property
     def segment_bytes_max(self) -> int:
-        """A segment this long is sealed.
+        """The size in bytes from which a segment is sealed.
 
-        At most half of ``ulimit -f``: what is committed together seldom needs more than the rest.
+        It is at most half of ``ulimit -f``, as one batch seldom needs more than the other half.
         """
         now_s = time.monotonic()
         if self._free_bytes < _PLENTY_BYTES or now_s >= self._next_s:
@@ -80,7 +80,7 @@ class FreeSpace:
         return self._segment_bytes_max
 
     def require(self, view: View, size: int) -> None:
-        """Refuse so many bytes of values if they would need what is kept free.
+        """Refuse values of ``size`` bytes if they would use space that is kept free.
 
         Raises:
             DiskFull: the rest of the disk is kept free; nothing was written.
@@ -91,7 +91,7 @@ class FreeSpace:
             raise DiskFull(f"{NO_FREE_SPACE}; the write was not applied")
 
     def accepts(self, view: View, size: int) -> bool:
-        """Return whether so many bytes of values leave what is kept free."""
+        """Return whether values of ``size`` bytes would leave the reserve untouched."""
         if not self._suffices(view, size):
             return False
         self._has_refused = False

@@ -1,8 +1,9 @@
 """Group commit: the threads of one process share writes and syncs.
 
 A thread queues its transaction. If no thread leads, it becomes the leader: it commits all that are
-queued, its own among them, as one batch. Transactions that come meanwhile form the next group, led
-by the first of them. So a group is as large as the disk is slow, without any timer.
+queued, its own among them, as one batch. Transactions that arrive meanwhile form the next group,
+and the thread of the first leads it. So the slower the disk, the larger the groups; no timer is
+involved.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _Request:
     Attributes:
         wakeup: held while the request waits; released when it is done or is to lead.
         outcomes: of each transaction its commit, or why it failed; empty until all are done.
-        spoilers: of transactions that failed in a way that is not foreseen: place and failure.
+        spoilers: unexpected failures, by the place of the transaction in ``txns``.
     """
 
     txns: Sequence[Txn]
@@ -40,9 +41,9 @@ class _Request:
     def take(self) -> list[Outcome]:
         """Take the outcomes out of the request, once it is done.
 
-        The traceback of an exception refers to all frames below which it was raised, and these
-        refer to the request and its lists: were the exception still there, a view with files that
-        compaction has removed would stay in that circle until the garbage collector runs.
+        The traceback of an exception refers to every frame that the exception passed, and these
+        refer to the request and its lists. If the request kept the exception, this reference cycle
+        would keep a view, and files that compaction has removed, until the garbage collector runs.
         """
         taken = self.outcomes[:]
         self.outcomes.clear()
@@ -77,13 +78,13 @@ class GroupCommit:
         try:
             raise outcome
         finally:
-            del outcome  # its traceback refers to this frame: a circle, see ``_Request.take``
+            del outcome  # its traceback refers to this frame: a cycle, see ``_Request.take``
 
     def commit_group(self, txns: Sequence[Txn]) -> list[Outcome]:
         """Commit transactions of many callers; return once all are published.
 
         Returns:
-            For each its commit, or what ``commit`` would raise.
+            For each transaction its commit, or the error that ``commit`` would raise.
         """
         if not txns:
             return []
@@ -105,12 +106,12 @@ class GroupCommit:
             self._lead()
 
     def _lead(self) -> None:
-        """Commit all that are queued, then hand over to the first that came meanwhile."""
+        """Commit all queued requests, then hand the lead to the first one queued meanwhile."""
         group: list[_Request] = []
         try:
             with self._writer.exclusive() as view:
-                # Only now: while other processes have their turns, the group grows. The leader's
-                # own request comes first.
+                # The queue is taken only now: the group grows while other processes hold the lock.
+                # The leader's own request comes first.
                 with self._queue_lock:
                     group, self._queue = self._queue, []
                 if len(group) > 1 or not self._commit_alone(view, group[0]):
@@ -131,7 +132,7 @@ class GroupCommit:
                 request.wakeup.release()
 
     def _commit_alone(self, view: View, request: _Request) -> bool:
-        """Commit a request of one transaction, if it is as most are; without what a group needs."""
+        """Commit one transaction of plain puts without a batch; return false for anything else."""
         if len(request.txns) > 1:
             return False
         plain = self._writer.plain_frame(view, request.txns[0])
@@ -150,10 +151,10 @@ class GroupCommit:
             self._measures.committed(batch.commit_count)
 
     def _decided(self, view: View, group: Sequence[_Request]) -> Batch:
-        """Return a batch of all transactions of a group but those that fail.
+        """Return a batch of all transactions of a group except the ones that fail.
 
-        A transaction that fails in a way that is not foreseen may leave a part of itself in the
-        batch. The others must not pay for that: they are decided anew, without it.
+        A transaction that fails unexpectedly may leave some of its writes in the batch. So the
+        others are decided again, in a new batch without it.
         """
         while True:
             batch = self._writer.begin(view)
@@ -165,7 +166,7 @@ class GroupCommit:
 
 
 def _decide(batch: Batch, request: _Request) -> bool:
-    """Decide transactions; return false once one fails in a way that is not foreseen."""
+    """Decide transactions; return false as soon as one fails unexpectedly."""
     txns = request.txns
     outcomes = request.outcomes = []
     while len(outcomes) < len(txns):
@@ -188,7 +189,7 @@ def _decide(batch: Batch, request: _Request) -> bool:
 
 
 def _unavailable(cause: OSError) -> Unavailable:
-    """Return the error for a transaction that needs a value that the disk does not give."""
+    """Return the error for a transaction that needs a value which the disk fails to read."""
     error = Unavailable(
         f"the disk failed while a value was read ({cause.strerror or cause});"
         " the write was not applied"
@@ -201,5 +202,5 @@ def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
     """Fail all requests of a group."""
     error = cause if isinstance(cause, Exception) else OutcomeUnknown("interrupted")
     for request in group:
-        # A refusal that was decided against writes of this group is void, too: they did not happen.
+        # This replaces refusals, too: they were decided against writes that did not happen.
         request.outcomes = [error] * len(request.txns)

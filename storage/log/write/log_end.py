@@ -1,4 +1,4 @@
-"""The end of the log, as a writer finds it before it appends."""
+"""Find and clean the end of the log before a writer appends."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class LogEnd:
         self._follower = follower
 
     def view(self) -> View:
-        """Return a view of all that is published, once manifest and commit page are settled."""
+        """Settle the manifest and the commit page, and return a view of all that is published."""
         view = self._follower.view
         if self._commit_page.is_at(view.position, view.manifest.generation):
-            return view  # most often: then it costs no more than that look
+            return view  # the common case costs only this comparison
         if self._commit_page.is_changing:
             settle_manifest(self._files, self._folder, self._commit_page)
         view = self._follower.refresh()
@@ -41,18 +41,18 @@ class LogEnd:
         return view
 
     def without_tail(self, view: View, segment: Segment, size: int) -> View:
-        """Truncate what is behind the published end, and return the view.
+        """Truncate the bytes behind the published end, and return the view.
 
-        If frames there say that the log was durable behind that end, no crashed writer left them:
-        an older commit page was put back. They are published again.
+        Frames among these bytes may show that the log was durable behind that end. Then no crashed
+        writer left them, but an older commit page was put back: the frames are published again.
 
         Args:
             view: up to date.
-            segment: the active one.
-            size: of its file, which is not what was published.
+            segment: the active segment.
+            size: the size of its file, which differs from the published end, in bytes.
 
         Raises:
-            Damaged: the file ends before that.
+            Damaged: the file is shorter than the published end.
         """
         end = view.active.offset
         if size < end:

@@ -84,12 +84,13 @@ class PendingFrames:
         """Decide transactions of nothing but plain puts, and add a frame of each.
 
         Args:
-            txns: of which those from ``start`` on are decided.
-            start: the place of the first.
-            accepts: whether the disk has space for so many bytes; ``None`` if it has plenty.
+            txns: the transactions; the ones before ``start`` are skipped.
+            start: the place of the first one to decide.
+            accepts: returns whether the disk has space for a size in bytes; ``None`` if it has
+                plenty.
 
         Returns:
-            The commits of those up to the first that is something else, or cannot be done.
+            The commits, up to the first transaction that is not plain puts or cannot be done.
         """
         newest, find, published = self._newest, self._view.finder(), self._revision_before
         first_offset, first_position, size = self._start, self._first_position, self.size

@@ -2,8 +2,8 @@
 
 Most transactions only put values of well-known content types, without an expiry or metadata. For
 these, most of the time of a commit is what Python needs for calls and objects. The one loop here
-does for each put what ``Batch`` does in several steps, and makes the same bytes of it. It returns
-nothing for any transaction with something odd about it, which ``Batch`` then does in those steps.
+does for each put what ``Batch`` does in several steps, and encodes the same bytes. For any other
+transaction it returns ``None``, and ``Batch`` decides that transaction in its steps.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PlainFrame(NamedTuple):
 def plain_frame(
     view: View, txn: Txn, *, salt: int, time_us: int, synced: int
 ) -> tuple[PlainFrame, Commit] | None:
-    """Decide a transaction that nothing else is committed with, as ``Batch.add_plain`` does.
+    """Decide a transaction that is committed alone, as ``Batch.add_plain`` does.
 
     Args:
         view: up to date.
@@ -130,13 +130,13 @@ def plain_puts(
 
     Args:
         ops: each writes another key.
-        newest: the newest version of keys that the batch knows of.
-        find: returns that of any other key.
+        newest: the newest version of each key that the batch has looked up or written.
+        find: returns the newest version of any other key.
         revision: of their frame.
         time_us: of their frame.
         position: of the first record.
-        totals: of the store before it.
-        published: revision up to which the view knows all commits; later ones are of the batch.
+        totals: of the store before the frame.
+        published: revision up to which the view knows all commits; later ones belong to the batch.
 
     Returns:
         ``None`` if an operation is no plain put, or would replace a value that may have expired.

@@ -1,6 +1,6 @@
-"""Outcomes in the log: a record of its own in the frame of the commit.
+"""Outcomes in the log: each is a record of its own in the frame of its commit.
 
-So replay, index files, compaction, backups and other processes treat it as they treat any record.
+So replay, index files, compaction, backups and other processes treat an outcome as any record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def outcome_key(idempotency: Idempotency) -> bytes:
 
 
 def outcome_record(idempotency: Idempotency, commit: Commit, time_us: int) -> Record:
-    """Return the record that remembers a commit of a time.
+    """Return the record that remembers the outcome of a commit made at ``time_us``.
 
     Raises:
         LimitExceeded: see ``encode_outcome``.
@@ -29,5 +29,5 @@ def outcome_record(idempotency: Idempotency, commit: Commit, time_us: int) -> Re
 
 
 def is_forgotten(outcome: Locator, time_us: int) -> bool:
-    """Return whether the time of an outcome is over."""
+    """Return whether an outcome is forgotten by a time."""
     return outcome.version * 1_000_000 <= time_us

@@ -2,9 +2,9 @@
 
 A roll has these steps; a process may die between any two of them:
 
-1. sync the old segment, whatever the policy: a sealed segment is durable. If a sync of it has
-   failed before, another one could report a success that is none: then seal it at its last
-   durable position, and copy what was published behind that first (``unsynced_tail``);
+1. sync the old segment, whatever the policy: a sealed segment is durable. If an earlier sync of it
+   failed, another one could falsely report success. In this case, copy what was published behind
+   the last durable position (``unsynced_tail``), and seal the old segment there;
 2. create the new segment and make its name durable: a crash leaves an orphaned file;
 3. write the manifest that seals the old segment and names the new one;
 4. publish the start of the new segment, then announce the manifest (``install_manifest``).
@@ -15,10 +15,8 @@ The caller holds the store's lock.
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 
-from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import IndexState, SegmentState
@@ -26,6 +24,7 @@ from rundlet_server.storage.log.format.segment import APPENDED, Segment, Segment
 from rundlet_server.storage.log.open.recovery import install_manifest
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.syncing import Syncer
 from rundlet_server.storage.log.write.unsynced_tail import copy_unsynced_tail
 from rundlet_server.storage.settings import StoreSettings
 
@@ -34,16 +33,22 @@ class Roller:
     """Seals segments, for one process."""
 
     def __init__(
-        self, folder: Path, settings: StoreSettings, *, commit_page: CommitPage, follower: Follower
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        *,
+        commit_page: CommitPage,
+        follower: Follower,
+        syncer: Syncer,
     ) -> None:
         self._folder = folder
         self._files = settings.files
-        self._measures = settings.measures
+        self._syncer = syncer
         self._commit_page = commit_page
         self._follower = follower
 
     def roll(self, view: View) -> View:
-        """Seal the active segment, continue in a new one, and return the view of that.
+        """Seal the active segment, continue in a new one, and return the new view.
 
         Raises:
             OSError: the disk failed; what was acknowledged stands.
@@ -58,9 +63,9 @@ class Roller:
         if durable >= view.position:
             return self.seal(view, (sealed,))
         if self._commit_page.abandoned != old.number:
-            self._sync_before_seal(old)
+            self._syncer.sync(old)
             return self.seal(view, (sealed,))
-        # First of all give the number out: no manifest may be older than a segment with commits.
+        # Reserve the number first: no manifest may be older than a segment with commits.
         number = view.manifest.next_segment
         manifest = view.manifest.changed(next_segment=number + 1)
         install_manifest(self._files, self._folder, manifest, self._commit_page)
@@ -95,18 +100,3 @@ class Roller:
         )
         install_manifest(self._files, self._folder, changed, self._commit_page)
         return self._follower.refresh()
-
-    def _sync_before_seal(self, segment: Segment) -> None:
-        try:
-            sync_segment(segment, self._measures)
-        except OSError:
-            # The next roll seals it without: a second sync could report a success that is none.
-            self._commit_page.abandoned = segment.number
-            raise
-
-
-def sync_segment(segment: Segment, measures: Measures) -> None:
-    """Put a segment on stable storage, and measure how long that takes."""
-    started_ns = time.perf_counter_ns()
-    segment.file.sync()
-    measures.synced(started_ns)

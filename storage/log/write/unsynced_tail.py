@@ -1,10 +1,10 @@
 """Rewrite data that a failed sync may have lost.
 
 If the store acknowledges commits before it syncs them and that sync fails, the kernel treats the
-pages that it still holds in memory as written. Another sync would report a success that is none,
-and a power cut would leave a hole in the log. So the writer seals the segment where it was last
-known to be durable, and copies what was published behind that place, as long as it can be read, to
-a segment of its own.
+pages that it still holds in memory as written. Another sync would falsely report success, and a
+power cut would leave a hole in the log. So the writer seals the segment where it was last known to
+be durable, and copies what was published behind that place, as long as it can be read, to a segment
+of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def copy_unsynced_tail(
     """Copy what lies behind offset ``durable`` of the active segment to a new segment.
 
     The caller holds the store's lock. The copy is durable once the folder is synced. Readers that
-    still use the original may go on. The copy is no origin of commits, so that a repair without a
+    still use the original may go on. The copy has the origin of copies, so that a repair without a
     manifest reads both segments, however much of the copy a crash left.
 
     Args:
@@ -35,7 +35,7 @@ def copy_unsynced_tail(
         folder: of the store.
         view: up to date.
         durable: where to begin.
-        number: of the new segment, given out by the manifest.
+        number: of the new segment, reserved in the manifest.
 
     Returns:
         What to seal in the active segment's place: the active one itself, and its continuation.

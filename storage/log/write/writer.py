@@ -51,7 +51,8 @@ from rundlet_server.storage.log.write.disk_errors import not_applied, outcome_un
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.log_end import LogEnd
 from rundlet_server.storage.log.write.plain_puts import Frames, PlainFrame, plain_frame
-from rundlet_server.storage.log.write.rolling import Roller, sync_segment
+from rundlet_server.storage.log.write.rolling import Roller
+from rundlet_server.storage.log.write.syncing import Syncer
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
@@ -83,7 +84,10 @@ class Writer:
         self._lock = lock
         self._waker = waker
         self._place = lock.place
-        self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
+        self._syncer = Syncer(commit_page, settings.measures)
+        self._roller = Roller(
+            folder, settings, commit_page=commit_page, follower=follower, syncer=self._syncer
+        )
         self._end = LogEnd(settings.files, folder, commit_page, follower)
         self._outgrown = 0
         self.failure: str | None = None
@@ -129,7 +133,7 @@ class Writer:
         )
 
     def plain_frame(self, view: View, txn: Txn) -> tuple[PlainFrame, Commit] | None:
-        """Decide one transaction without a batch, if it is as most are; inside ``exclusive``.
+        """Decide one transaction of plain puts without a batch; inside ``exclusive``.
 
         Returns:
             Its frame, for ``write``, and its commit; ``None`` if ``begin`` has to make a batch.
@@ -171,8 +175,9 @@ class Writer:
             self._sync_or_abandon(view, segment)
         position = before + frames.size
         self._commit_page.published = position
-        # After that: a process that dies in between leaves a word that is too low, never one that
-        # vouches for bytes that the next writer truncates because none was acknowledged.
+        # Only after publishing: a process that dies in between leaves this word too low. In the
+        # other order, the word could call bytes durable that the next writer truncates as
+        # unacknowledged.
         if is_synced:
             self._commit_page.durable = position
         self.failure = None
@@ -200,7 +205,7 @@ class Writer:
         Inside ``exclusive``.
 
         Args:
-            view: up to date, with no delta that holds anything.
+            view: up to date, with empty deltas only.
             buffers: all frames.
             record_count: records in them.
             head: the state after them.
@@ -246,7 +251,7 @@ class Writer:
         return self._roller.roll(view)
 
     def sync(self) -> None:
-        """Put on stable storage what is published: the work of ``sync=interval``.
+        """Sync all published frames: the work of ``sync=interval``.
 
         Raises:
             Unavailable: the disk failed; the segment is abandoned.
@@ -259,9 +264,8 @@ class Writer:
             with self.exclusive():
                 return  # the log continues in another segment, and all before that is durable
         try:
-            sync_segment(segment, self._settings.measures)
+            self._syncer.sync(segment)
         except OSError as ex:
-            self._commit_page.abandoned = segment.number
             raise self._refusal(ex) from ex
         self._commit_page.durable = position
 
@@ -276,7 +280,7 @@ class Writer:
         Args:
             change: gets the installed manifest and returns the next one.
         """
-        with self._lock:  # this refuses, too, once the path leads to another store
+        with self._lock:  # this also refuses if the path leads to another store
             manifest = change(read_manifest(self._files, self._folder))
             self._install(manifest)
             return manifest
@@ -285,7 +289,7 @@ class Writer:
         """Change the retention of the store.
 
         Raises:
-            Unavailable, DiskFull: the disk failed; nothing was changed that lasts.
+            Unavailable, DiskFull: the disk failed; no lasting change was made.
         """
         try:
             self.settle()
@@ -334,7 +338,7 @@ class Writer:
         return view
 
     def _noted(self, view: View, needs: Set[str]) -> View:
-        """Say in the manifest what the log needs from now on, before any of it is there."""
+        """Add needs to the manifest, before the first record that has them is written."""
         manifest = view.manifest.changed()
         return self.install_manifest(dataclasses.replace(manifest, needs=manifest.needs | needs))
 
@@ -348,11 +352,12 @@ class Writer:
     def _roll_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
         """Truncate what a failed write may have left, and refuse the write.
 
-        Durably: whole frames may be among it, which a restart after a power cut would keep.
+        The truncation is durable: the bytes may hold whole frames, which recovery after a power cut
+        would keep.
         """
         try:
             segment.file.truncate(start)
-            segment.file.sync()
+            self._syncer.sync(segment)
         except OSError as ex:
             self._commit_page.abandoned = segment.number
             self._refusal(ex)
@@ -363,9 +368,8 @@ class Writer:
 
     def _sync_or_abandon(self, view: View, segment: Segment) -> None:
         try:
-            sync_segment(segment, self._settings.measures)
+            self._syncer.sync(segment)
         except OSError as cause:
-            self._commit_page.abandoned = segment.number
             refusal = self._refusal(cause)
             try:
                 segment.file.truncate(view.active.offset)

@@ -1,5 +1,5 @@
-"""What a failover of the database asks for.
+"""Go on after a failover of the database.
 
 ``hosts`` finds the host that takes writes, ``lives`` notices that another one has taken over and
-what that lost, ``lifeline`` ends statements that will never be answered.
+which revisions are lost, ``lifeline`` ends statements that will never be answered.
 """

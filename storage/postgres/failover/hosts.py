@@ -1,4 +1,4 @@
-"""Which host of an address takes writes.
+"""Find the host of an address that takes writes.
 
 libpq asks the hosts of an address one after the other. A host that is frozen, or that a network has
 cut off, holds it up for seconds at each new connection. And a primary that comes back after another
@@ -16,10 +16,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _ASK_S: Final = 3
-"""A host that has not answered by then is away."""
+"""A host that does not answer within this time counts as dead."""
 _OTHERS_S: Final = 0.3
-"""So long the others have to answer after the first one that takes writes."""
-# Without a transaction: each part is NULL or absent where the database is no PostgreSQL.
+"""How long the other hosts have to answer after the first one that takes writes."""
+# Without a transaction: each part is NULL or absent if the database is no PostgreSQL.
 _TIMELINE: Final = """
 SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE (pg_control_system()).system_identifier || '/'
     || left(pg_walfile_name(pg_current_wal_lsn()), 8) END
@@ -34,7 +34,7 @@ class Hosts:
         self.are_several = len(self._each) > 1
 
     def primary(self) -> str:
-        """Return the connection string of the host that takes writes; if there is one only, of it.
+        """Return the connection string of the host that takes writes, or of the only host.
 
         Raises:
             psycopg.OperationalError: none of several takes writes.
@@ -64,7 +64,7 @@ class Hosts:
 def timeline_of(link: psycopg.Connection) -> str:
     """Return the name of the timeline that a server writes; names of later ones are greater.
 
-    It is empty if the server takes no writes, or does not tell: only PostgreSQL does.
+    It is empty if the server takes no writes, or is no PostgreSQL, which alone has timelines.
     """
     try:
         row = link.execute(_TIMELINE).fetchone()
@@ -97,7 +97,7 @@ def _split(conninfo: str) -> list[str]:
     count = max((len(texts) for texts in lists.values()), default=1)
     if count == 1:
         return [conninfo]
-    # A single port is that of all hosts.
+    # A single port is used for all hosts.
     each = {name: texts * count if len(texts) == 1 else texts for name, texts in lists.items()}
     return [
         make_conninfo(conninfo, **{name: texts[number] for name, texts in each.items()})

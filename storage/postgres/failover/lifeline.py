@@ -2,9 +2,10 @@
 
 A host that is frozen, or that a network has cut off, keeps its connections: no error ever comes. So
 a thread looks at statements that take long, and tries to connect to the same host. If that fails,
-it shuts their sockets, and they fail as if the host had died. A database that only takes long, for
-instance to count a hundred million keys, answers, and is left alone; except for a commit that waits
-for a synchronous standby: without one it would wait for ever, so its outcome is told as unknown.
+it shuts their sockets, and they fail as if the host had died. A database that is only slow, for
+instance while it counts a hundred million keys, accepts the connection, and its statements are left
+alone. A commit that waits for a synchronous standby is the exception: without one it would wait for
+ever, so its outcome is reported as unknown.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Lifeline:
                     _shut(link)
 
     def _ask(self, link: psycopg.Connection) -> set[int] | None:
-        """Return the processes of a host that wait for a standby; ``None`` if it is away."""
+        """Return the processes of a host that wait for a standby; ``None`` without an answer."""
         info = link.info
         conninfo = make_conninfo(
             self._conninfo,

@@ -9,8 +9,9 @@ connection to a new timeline begins a new life, in one transaction:
 2. insert a row into ``lives``: the revision above which the life begins, the head of the life
    before as far as it is known here, and the timeline.
 
-A revision between the two was given out by a primary that is gone, or by none: what asks for it is
-told so, and no commit gets it again. If nothing was lost, no one has such a revision.
+A revision between the two was used by a primary that is gone, or by none: a request for it is
+refused with ``Compacted``, and no commit gets it again. If nothing was lost, no client has such a
+revision.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ class Lives:
 
     Attributes:
         known: oldest first.
-        lost_revisions: how many that this process has seen are lost.
+        lost_revisions: how many revisions that this process had seen are lost.
     """
 
     def __init__(self, statements: Statements, *, is_read_only: bool) -> None:
-        """Know none yet; ``is_read_only``: this process begins no life."""
+        """Begin without any; if ``is_read_only``, this process begins no life."""
         self.known: tuple[Life, ...] = ()
         self.lost_revisions = 0
         self._sql = statements.sql
@@ -85,7 +86,7 @@ class Lives:
             head, lives = self._read(link)
         except psycopg.ProgrammingError as ex:
             if ex.sqlstate in MISSING_TABLES:
-                return  # every statement says so
+                return  # every statement reports it
             raise
         if not self._is_read_only and timeline and _is_new(timeline, head, seen, lives):
             lives = self._begin(link, timeline, seen)
@@ -98,16 +99,16 @@ class Lives:
             self.known += begun
 
     def require_kept(self, revision: int, oldest: int, oldest_us: int = 0) -> None:
-        """Refuse a revision that a life before has reached, and this store has nothing of.
+        """Refuse a revision that only an earlier life has reached.
 
         Raises:
-            Compacted: it is such a one.
+            Compacted: the revision is lost.
         """
         if life := self._without(revision):
             raise Compacted(oldest, oldest_us, restored_at=life.head)
 
     def is_lost(self, revision: int) -> bool:
-        """Return whether only a life before had a revision."""
+        """Return whether only an earlier life had a revision."""
         return self._without(revision) is not None
 
     def _without(self, revision: int) -> Life | None:

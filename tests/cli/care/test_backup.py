@@ -20,7 +20,7 @@ from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Place, run
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, free_port, wait_for
 from tests.support.wire.served_model import served
 
 
@@ -170,9 +170,9 @@ def test_a_backup_of_read_only_media_says_what_to_do(tmp_path: Path, store: LogS
 
 def test_following_survives_a_restart_of_the_server(tmp_path: Path) -> None:
     data, backups = tmp_path / "data", tmp_path / "backups"
-    with RundletServer("--data", data, stderr_path=tmp_path / "first") as server:
+    port = ("--port", str(free_port()))
+    with RundletServer("--data", data, *port, stderr_path=tmp_path / "first") as server:
         server.client.put("/v1/kv/a", content=b"1")
-        port = server.url.rpartition(":")[2]
         command = [sys.executable, "-m", "rundlet_server", "backup", str(backups), "--follow"]
         with (
             (tmp_path / "shown").open("wb") as shown,
@@ -184,7 +184,7 @@ def test_following_survives_a_restart_of_the_server(tmp_path: Path) -> None:
                 wait_for(lambda: revisions_in(tmp_path / "shown") == [1])
                 server.stop()
                 with RundletServer(
-                    "--data", data, "--port", port, stderr_path=tmp_path / "second"
+                    "--data", data, *port, stderr_path=tmp_path / "second"
                 ) as second:
                     second.client.put("/v1/kv/a", content=b"2")
                     wait_for(lambda: revisions_in(tmp_path / "shown")[-1:] == [2])

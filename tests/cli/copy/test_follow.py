@@ -21,7 +21,7 @@ from rundlet_server.storage.interface import Put, Txn
 from tests.cli.copy.conftest import held, opened
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import run
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, free_port, wait_for
 
 WRITERS = 3
 FIRST = 3_000
@@ -115,8 +115,8 @@ def following(*arguments: str, out: Path) -> Iterator[Following]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RundletServer]:
-    folder = tmp_path / "from"
-    with RundletServer("--data", folder, stderr_path=tmp_path / "stderr") as served:
+    place = ("--data", tmp_path / "from", "--port", str(free_port()))
+    with RundletServer(*place, stderr_path=tmp_path / "stderr") as served:
         with Client(served.url) as client:
             client.import_(
                 rundlet.Put(f"first/{number:05d}", b"x" * 100) for number in range(FIRST)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, closing
@@ -26,7 +27,6 @@ from rundlet_server.storage.opening import open_store
 from rundlet_server.storage.timeline import Retention
 from tests.cli.copy.conftest import held, opened
 from tests.support.processes.command_line import run
-from tests.support.processes.servers import wait_for
 
 KEYS = 120_000
 
@@ -47,15 +47,31 @@ def note_of(state_home: Path) -> dict[str, object] | None:
     return json.loads(found[0].read_bytes()) if found else None
 
 
+DYING = """
+import os, signal, sys, threading
+from rundlet_server.cli.copy.notes import Notes
+from rundlet_server.cli.main import app
+
+save = Notes.save
+
+def save_and_die_soon(notes, note):
+    save(notes, note)
+    if note.done:
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+Notes.save = save_and_die_soon
+app()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "postgresql"])
 def test_a_killed_copy_goes_on_where_it_was(make_place, state_home, kind):
     source, to = make_place("folder", "from"), make_place(kind, "to")
     fill(source)
-    command = [sys.executable, "-m", "rundlet_server", "copy", source, to]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: (note_of(state_home) or {}).get("done"))
-        process.kill()
+    command = [sys.executable, "-c", DYING, "copy", source, to]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     note = note_of(state_home)
     assert 0 < note["done"] < KEYS, "it was killed in the middle"
 

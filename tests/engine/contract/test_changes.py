@@ -169,9 +169,11 @@ def test_waiting_ends_after_its_timeout(store):
 
 def test_waiting_ends_with_the_next_commit(store):
     put(store, "a")
-    threading.Timer(0.05, put, (store, "b")).start()
+    writing = threading.Timer(0.05, put, (store, "b"))
+    writing.start()
 
     assert store.wait(1, PATIENCE_S) == 2
+    writing.join()  # it may be seen before it is acknowledged
 
 
 def test_threads_wait_at_the_same_time(store):

@@ -16,6 +16,7 @@ from rundlet_server.storage.opening import open_store
 from tests.support.backends import put, value
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.etcd import EtcdNode, quick_options
+from tests.support.processes.servers import is_open, wait_for
 from tests.support.programs import program
 
 
@@ -97,8 +98,11 @@ def tls_node(tmp_path: Path, authority: PrivateAuthority) -> Iterator[EtcdNode]:
         *("--cert-file", str(cert), "--key-file", str(key)),
         *("--client-cert-auth", "--trusted-ca-file", str(authority.ca_path)),
     )
-    yield node
-    node.kill()
+    try:
+        wait_for(lambda: is_open(int(node.endpoint.rpartition(":")[2])))
+        yield node
+    finally:
+        node.kill()
 
 
 def test_tls_with_a_certificate_of_the_client(tls_node, authority, monkeypatch):

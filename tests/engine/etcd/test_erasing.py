@@ -21,6 +21,7 @@ from rundlet_server.storage.timeline import Retention
 from tests.support import PATIENCE_S
 from tests.support.backends import do, kinds, names, put, value
 from tests.support.processes.etcd import EtcdNode, quick_options
+from tests.support.processes.servers import wait_for
 from tests.support.programs import program
 
 SECRET = b"the secret that is to be gone"
@@ -134,6 +135,7 @@ def test_a_key_that_others_write_is_erased_with_what_they_wrote_before(open_etcd
     thread = threading.Thread(target=write)
     thread.start()
     try:
+        wait_for(lambda: value(stores[0], "a"))
         erased = [stores[0].erase("a") for _ in range(20)]
     finally:
         stopping.set()

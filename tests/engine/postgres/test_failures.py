@@ -15,7 +15,6 @@ from rundlet_server.storage.errors import (
     UnknownFormat,
 )
 from rundlet_server.storage.interface import Add
-from rundlet_server.storage.postgres import connections
 from rundlet_server.storage.postgres.failover import lifeline
 from tests.support.backends import do, put, value
 from tests.support.cutting_proxy import CuttingProxy
@@ -24,8 +23,7 @@ from tests.support.processes.servers import wait_for
 
 @pytest.fixture
 def proxy(server, monkeypatch):
-    """A proxy before the database; the store gives up soon."""
-    monkeypatch.setattr(connections, "_WAIT_S", 1.0)
+    """A proxy before the database."""
     monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
     with CuttingProxy(server.port) as proxy:
         yield proxy
@@ -35,6 +33,13 @@ def proxy(server, monkeypatch):
 def cut_store(proxy, server, url, open_store):
     """The store at ``url``, reached through the proxy."""
     return open_store(url.replace(f":{server.port}", f":{proxy.port}"))
+
+
+@pytest.fixture
+def given_up_store(cut_store, monkeypatch):
+    """The same, which gives up soon if the database is away."""
+    monkeypatch.setattr(cut_store._connections._pool, "timeout", 1.0)
+    return cut_store
 
 
 def test_commit_that_reached_the_database_has_an_unknown_outcome(cut_store, proxy, store):
@@ -66,41 +71,41 @@ def test_connection_that_breaks_before_commit_is_replaced_and_the_write_done(cut
     assert value(cut_store, "a") == b"1"
 
 
-def test_database_that_is_away_is_unavailable_and_comes_back(cut_store, proxy):
-    put(cut_store, "a", b"1")
+def test_database_that_is_away_is_unavailable_and_comes_back(given_up_store, proxy):
+    put(given_up_store, "a", b"1")
     proxy.is_open = False
     proxy.cut_all()
 
     with pytest.raises(Unavailable):
-        put(cut_store, "a", b"2")
+        put(given_up_store, "a", b"2")
     with pytest.raises(Unavailable):
-        cut_store.get("a")
-    assert cut_store.health().reasons
+        given_up_store.get("a")
+    assert given_up_store.health().reasons
     proxy.is_open = True
-    wait_for(lambda: not cut_store.health().reasons)
-    assert value(cut_store, "a") == b"1"
-    assert put(cut_store, "a", b"3").revision == 2
+    wait_for(lambda: not given_up_store.health().reasons)
+    assert value(given_up_store, "a") == b"1"
+    assert put(given_up_store, "a", b"3").revision == 2
 
 
-def test_database_that_is_frozen_is_unavailable_and_comes_back(cut_store, proxy):
-    put(cut_store, "a", b"1")
+def test_database_that_is_frozen_is_unavailable_and_comes_back(given_up_store, proxy):
+    put(given_up_store, "a", b"1")
     proxy.is_frozen = True
 
     with pytest.raises(Unavailable):
-        cut_store.get("a")
+        given_up_store.get("a")
     proxy.is_frozen = False
-    wait_for(lambda: not cut_store.health().reasons)
-    assert put(cut_store, "a", b"2").revision == 2
+    wait_for(lambda: not given_up_store.health().reasons)
+    assert put(given_up_store, "a", b"2").revision == 2
 
 
 def test_commit_that_a_frozen_database_does_not_answer_has_an_unknown_outcome(
-    cut_store, proxy, store
+    given_up_store, proxy, store
 ):
-    put(cut_store, "a", b"1")
+    put(given_up_store, "a", b"1")
     proxy.at, proxy.cut = b"COMMIT\0", "freeze"
 
     with pytest.raises(OutcomeUnknown):
-        put(cut_store, "a", b"2")
+        put(given_up_store, "a", b"2")
     assert value(store, "a") == b"1"
     proxy.is_frozen = False
 

@@ -9,6 +9,7 @@ from rundlet_server.storage.interface import Condition, Put, Restore, Txn
 from rundlet_server.storage.postgres import connections
 from rundlet_server.storage.postgres.failover import lives
 from rundlet_server.storage.postgres.failover.lives import REVISION_GAP
+from tests.support import PATIENCE_S
 from tests.support.backends import do, put, value
 from tests.support.processes.servers import wait_for
 
@@ -23,12 +24,12 @@ def timeline(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def lose(server, url):
-    """Breaks all connections to the store, and takes it back to a revision."""
+    """Ends all connections to the store, and takes it back to a revision."""
     schema = url.partition("schema=")[2]
 
     def do_lose(head: int) -> None:
         server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f"SELECT pg_terminate_backend(pid, {round(PATIENCE_S * 1_000)}) FROM pg_stat_activity"
             " WHERE application_name = 'rundlet'"
         )
         server.execute(f"DELETE FROM {schema}.kv WHERE rev > {head}")

@@ -35,8 +35,8 @@ def address(request) -> Iterator[StoreAddress]:
 
 
 @contextmanager
-def opened(address: StoreAddress) -> Iterator[PostgresStore]:
-    with closing(PostgresStore(address, StoreSettings())) as store:
+def opened(address: StoreAddress, *, is_tended: bool = True) -> Iterator[PostgresStore]:
+    with closing(PostgresStore(address, StoreSettings(), is_tended=is_tended)) as store:
         yield store
 
 
@@ -98,7 +98,7 @@ def test_a_list_of_a_young_table_reads_little_more_than_a_page():
     server = postgres_server()
     address = StoreAddress.parse(server.url())
     rows = [(b"%05d" % number, b"v", TEXT_CONTENT_TYPE) for number in range(5_000)]
-    with opened(address) as store:
+    with opened(address, is_tended=False) as store:  # whose plans would be among them
         store.load(rows)
         plans = [plan_of(store, {"limit": 100, "at": at}) for at in (None, store.stats().revision)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.processes.servers import wait_for
 
 WAITING = "&options=-c%20synchronous_commit%3Don"
+COMMIT = "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'probe', '')"
 CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -26,8 +28,16 @@ def missing_standby(server) -> Iterator[PostgresServer]:
     """
     server.execute("ALTER SYSTEM SET synchronous_standby_names = 'missing'")
     server.execute("SELECT pg_reload_conf()")
+    wait_for(lambda: is_missed(server))
     yield server
     find_standby(server)
+
+
+def is_missed(server: PostgresServer) -> bool:
+    """Whether a commit waits for the standby by now; the one that finds out is cancelled."""
+    with ThreadPoolExecutor(1) as pool:
+        commit = pool.submit(server.execute, COMMIT)
+        return wait_for(lambda: "ended" if commit.done() else server.execute(CANCEL)) != "ended"
 
 
 def find_standby(server: PostgresServer) -> None:

@@ -59,9 +59,11 @@ def test_feed_misses_no_commit_of_many_writers(open_store):
 def test_commit_of_another_process_ends_a_wait(open_store):
     waiting, writing = open_store(), open_store()
     put(writing, "a")
-    threading.Timer(0.05, put, (writing, "a")).start()
+    timer = threading.Timer(0.05, put, (writing, "a"))
+    timer.start()
 
     assert waiting.wait(1, PATIENCE_S) == 2
+    timer.join()  # its commit may be seen before it is acknowledged
 
 
 def test_forked_child_is_refused_and_leaves_the_store_to_its_parent(store):

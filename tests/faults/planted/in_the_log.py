@@ -40,6 +40,7 @@ HISTORIES = "tests/engine/past/test_random_histories.py"
 WRITER = "storage/log/write/writer.py"
 LOG_END = "storage/log/write/log_end.py"
 ROLLING = "storage/log/write/rolling.py"
+SYNCING = "storage/log/write/syncing.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
 COMMIT_PAGE = "storage/log/format/commit_page.py"
@@ -99,7 +100,7 @@ MUTANTS = (
     Mutant(
         "sealed-segment-not-synced",
         ROLLING,
-        "            self._sync_before_seal(old)\n            return",
+        "            self._syncer.sync(old)\n            return",
         "            return",
         (ORDER, POWER),
     ),
@@ -121,7 +122,7 @@ MUTANTS = (
     Mutant(
         "refused-write-not-cut-durably",
         WRITER,
-        "            segment.file.truncate(start)\n            segment.file.sync()\n",
+        "            segment.file.truncate(start)\n            self._syncer.sync(segment)\n",
         "            segment.file.truncate(start)\n",
         (FAULTS,),
     ),
@@ -226,33 +227,22 @@ MUTANTS = (
     Mutant(
         "failed-sync-is-an-answer",
         WRITER,
-        "        except OSError as cause:\n"
-        "            self._commit_page.abandoned = segment.number\n",
-        "        except OSError as cause:\n            return\n"
-        "            self._commit_page.abandoned = segment.number\n",
+        "        except OSError as cause:\n            refusal",
+        "        except OSError as cause:\n            return\n            refusal",
         (FAULTS,),
     ),
     Mutant(
         "failed-sync-does-not-abandon",
-        WRITER,
-        "        except OSError as cause:\n"
-        "            self._commit_page.abandoned = segment.number\n",
-        "        except OSError as cause:\n",
+        SYNCING,
+        "                self._commit_page.abandoned = segment.number\n                raise\n",
+        "                raise\n",
         (FAULTS,),
     ),
     Mutant(
-        "failed-background-sync-does-not-abandon",
-        WRITER,
-        "        except OSError as ex:\n            self._commit_page.abandoned = segment.number\n"
-        "            raise self._refusal(ex) from ex\n",
-        "        except OSError as ex:\n            raise self._refusal(ex) from ex\n",
-        (FAULTS,),
-    ),
-    Mutant(
-        "failed-sync-before-seal-does-not-abandon",
-        ROLLING,
-        "            self._commit_page.abandoned = segment.number\n            raise\n",
-        "            raise\n",
+        "segment-is-synced-beside-a-sync-that-fails",
+        SYNCING,
+        "        with self._lock:\n",
+        "        if True:\n",
         (FAULTS,),
     ),
     Mutant(
@@ -279,7 +269,7 @@ MUTANTS = (
     Mutant(
         "refused-write-not-cut",
         WRITER,
-        "            segment.file.truncate(start)\n            segment.file.sync()\n",
+        "            segment.file.truncate(start)\n            self._syncer.sync(segment)\n",
         "            pass\n",
         (FAULTS,),
     ),
@@ -630,11 +620,11 @@ MUTANTS = (
         (FEED_TESTS, CHANGES),
     ),
     Mutant(
-        "feed-does-not-look-for-moved-files",
-        FEED,
-        "view = self._follower.reload()",
-        "view = self._follower.current()",
-        (FEED_TESTS,),
+        "reads-do-not-look-for-moved-files",
+        "storage/log/read/follower.py",
+        "view = self.reload()",
+        "view = self.current()",
+        (FEED_TESTS, TIMES),
     ),
     Mutant(
         "feed-marks-no-last-event",

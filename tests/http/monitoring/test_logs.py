@@ -123,12 +123,16 @@ def test_line_that_no_file_takes_goes_to_stderr(capsys):
 
 
 def test_file_is_closed_with_its_writer(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    def is_open() -> bool:
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return (tmp_path / "log") in {Path(os.path.realpath(link)) for link in links}
+
     write = LineFile(tmp_path / "log")
     write("a line")
+    was_open = is_open()
     del write
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert (was_open, is_open()) == (True, False)
 
 
 def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):

@@ -22,9 +22,9 @@ from rundlet_server.storage.interface import Delete, Limits, Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, wait_for, wait_for_processes
 from tests.support.wire.prometheus_text import Family, parse
 
 
@@ -275,14 +275,11 @@ def test_totals_are_of_all_workers_and_of_the_maintenance_process(tmp_path):
     arguments = ("--data", tmp_path / "data", "--server", "granian", "--workers", "2")
     with RundletServer(*arguments, "--threads", "4", stderr_path=tmp_path / "stderr") as server:
         for number in range(40):  # each connection may reach the other worker
-            httpx.put(f"{server.url}/v1/kv/{number}", content=b"x").raise_for_status()
+            url = f"{server.url}/v1/kv/{number}"
+            httpx.put(url, content=b"x", timeout=PATIENCE_S).raise_for_status()
 
-        def all_processes() -> dict[str, Family] | None:
-            found = parse(server.client.get("/metrics").text)
-            roles = {dict(labels)["role"] for _, labels in found["rundlet_processes"].samples}
-            return found if roles == {"worker", "maintenance"} else None
-
-        found = wait_for(all_processes)
+        wait_for_processes(server, 2)
+        found = parse(server.client.get("/metrics").text)
 
         assert found["rundlet_commits_total"].number() == 40
         requests = found["rundlet_http_request_duration_seconds"]

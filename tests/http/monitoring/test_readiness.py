@@ -24,6 +24,7 @@ from rundlet_server.storage.log.write import disk_probe as probe
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
+from tests.support import PATIENCE_S
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import ModelStore
 
@@ -72,7 +73,9 @@ def test_full_disk_is_told_and_goes_away_without_any_write(tmp_path, monkeypatch
     assert list((tmp_path / "data").glob("PROBE*")) == []
 
 
-def test_disk_is_tried_at_most_once_a_second(tmp_path):
+def test_disk_is_tried_at_most_once_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_EVERY_S", PATIENCE_S)  # these may take a second
+
     def failing(_count: int, call: Call) -> OSError | None:
         return OSError(errno.EIO, "broken") if call.name == "pwrite" else None
 
@@ -85,7 +88,8 @@ def test_disk_is_tried_at_most_once_a_second(tmp_path):
     assert [call.name for call in files.failed] == ["pwrite"]
 
 
-def test_probe_that_succeeded_does_not_vouch_for_the_next_failure(tmp_path):
+def test_probe_that_succeeded_does_not_vouch_for_the_next_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_EVERY_S", PATIENCE_S)
     disk = probe.DiskProbe(FaultyFiles(), tmp_path)
 
     assert [disk.succeeds(), disk.succeeds()] == [True, False]

@@ -241,7 +241,8 @@ def test_pod_serves_with_tokens_from_a_secret_and_notices_new_ones(tmp_path, mou
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         path = container[probe]["httpGet"]["path"]
         # The kubelet asks by the address of the pod, and without a token.
-        assert httpx.get(f"{url}{path}", headers={"Host": "10.1.2.3:8000"}).status_code == 200
+        headers = {"Host": "10.1.2.3:8000"}
+        assert httpx.get(f"{url}{path}", headers=headers, timeout=PATIENCE_S).status_code == 200
     assert status(url, secret) == 404
     assert status(url, "") == 401
     _, later = TokenFile(tmp_path / "made").add("later", "read")

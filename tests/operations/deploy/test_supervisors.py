@@ -39,7 +39,7 @@ def test_procfile_starts_a_server_on_the_port_of_the_platform(tmp_path):
     with ServerProcess(command, stderr_path=tmp_path / "stderr") as honcho:
         try:
             wait_for(lambda: honcho.process.poll() is not None or is_ready(url))
-            assert httpx.get(f"{url}/v1/stats").json()["keys"] == 3
+            assert httpx.get(f"{url}/v1/stats", timeout=PATIENCE_S).json()["keys"] == 3
         finally:
             started = children_of(honcho.process.pid)
             honcho.process.send_signal(signal.SIGTERM)

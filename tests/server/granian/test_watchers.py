@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,12 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
 from tests.support.processes.memory import resident_bytes
-from tests.support.processes.servers import RundletServer, wait_for, worker_pids
+from tests.support.processes.servers import (
+    RundletServer,
+    wait_for,
+    wait_for_processes,
+    worker_pids,
+)
 
 pytest.importorskip("granian")
 
@@ -32,6 +38,7 @@ def server(tmp_path: Path) -> Iterator[RundletServer]:
     options = ("--server", "granian", "--workers", "1", "--data", tmp_path / "data")
     limits = ("--max-feeds", str(WATCHERS), "--body-timeout", "2")
     with RundletServer(*options, *limits, stderr_path=tmp_path / "stderr") as served:
+        wait_for_processes(served)
         yield served
 
 
@@ -147,12 +154,15 @@ def test_thousand_requests_wait_for_one_key(server: RundletServer):
 
 def test_position_of_a_watcher_goes_on_without_changes_for_it(server: RundletServer):
     with Watchers(server) as watchers:
-        watchers.open("GET /v1/changes?prefix=a/&wait=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: open_feeds(server) == 1)
+        watchers.open("GET /v1/changes?prefix=a/&wait=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        watchers.open(FEED.format("b/", ""))
+        wait_for(lambda: open_feeds(server) == 2)
         for _ in range(5):
             put(server, "b/key")
+        watchers.receive_until(b"id: 5\n", by=1)  # so the worker knows all five
 
-        watchers.receive_until(b'{"events":[],"next_since":5,"oldest_revision":0}')
+        server.process.send_signal(signal.SIGTERM)  # ends the wait
+        watchers.receive_until(b'{"events":[],"next_since":5,"oldest_revision":0}', by=1)
 
 
 def test_revoked_token_ends_feeds_and_waits(server: RundletServer, tmp_path: Path):
@@ -193,7 +203,8 @@ def test_slow_reader_is_disconnected_and_resumes_without_loss_or_repeat(server: 
         events = first[: first.rindex(b"\n\n")].split(b"\n\n")  # the last one may be cut off
         last_id = [line for line in b"\n".join(events).split(b"\n") if line[:4] == b"id: "][-1]
         again = watchers.open(FEED.format("k", f"Last-Event-ID: {last_id[4:].decode()}\r\n"))
-        while f'"key":"k{values - 1}"'.encode() not in watchers.received[again]:
+        last = re.compile(rb'"key":"k%d"[^\n]*\n' % (values - 1))  # to the end of its line
+        while not last.search(watchers.received[again]):
             watchers.receive(PATIENCE_S)
         rest = watchers.received[again].split(b"\n\n")
 

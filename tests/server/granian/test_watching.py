@@ -91,13 +91,18 @@ def test_request_behind_what_is_in_memory_reads_the_log(store: LogStore):
 
 
 def test_position_advances_past_changes_of_other_keys(store: LogStore):
+    is_over = False
+
     async def follow(watch: ChangeWatch) -> None:
-        waiting = asyncio.create_task(watch.next_changes(watched(0, "a"), 1.0))
+        nonlocal is_over
+        until_it_is_over = Watched("a", 0, lambda: is_over)
+        waiting = asyncio.create_task(watch.next_changes(until_it_is_over, PATIENCE_S))
         other = asyncio.create_task(next_of(watch, 0, "b"))
         await asyncio.sleep(0)
         put(store, "b")
         assert await other == (["b"], 1)
 
+        is_over = True
         page = await waiting
         assert page is not None
         assert (page.events, page.next_since) == ([], 1)

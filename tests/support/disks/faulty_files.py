@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -46,15 +47,18 @@ class FaultyFiles(RealFiles):
         self.calls: list[Call] = []
         self.failed: list[Call] = []
         self._failed_numbers: set[int] = set()
+        self._lock = threading.Lock()
 
     def check(self, name: str, path: Path) -> OSError | None:
         """Record a call; return the error with which it must fail."""
         call = Call(name, path.name)
-        self.calls.append(call)
-        error = self._failing(len(self.calls), call) if self._failing else None
+        with self._lock:  # a store makes calls in the background, too
+            self.calls.append(call)
+            number = len(self.calls)
+        error = self._failing(number, call) if self._failing else None
         if error is not None:
             self.failed.append(call)
-            self._failed_numbers.add(len(self.calls))
+            self._failed_numbers.add(number)
         return error
 
     def outcomes(self) -> Iterator[tuple[Call, bool]]:

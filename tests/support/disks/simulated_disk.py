@@ -16,8 +16,11 @@ power cut may leave; POSIX allows each of these effects:
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import random
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -34,7 +37,7 @@ _Write = tuple[int, bytes]
 
 
 class _Inode:
-    """A file, independent of its name.
+    """A file, independent of its name. A thread may sync it while another one writes.
 
     Attributes:
         durable: its content on the medium.
@@ -46,6 +49,7 @@ class _Inode:
         self.durable = b""
         self.changes: list[list[_Write] | int] = []
         self.pages: list[bytes] = []
+        self._lock = threading.Lock()  # so that no change comes between the two lines of a sync
 
     def written(self, offset: int, data: bytes) -> None:
         sectors = []
@@ -54,17 +58,28 @@ class _Inode:
             end = SECTOR_SIZE - (offset + position) % SECTOR_SIZE + position
             sectors.append((offset + position, data[position:end]))
             position = end
-        self.changes.append(sectors)
+        with self._lock:
+            self.changes.append(sectors)
+
+    def truncated(self, size: int) -> None:
+        with self._lock:
+            self.changes.append(size)
 
     def synced(self) -> None:
-        self.durable = _applied(self.durable, self.changes)
-        self.changes = []
+        with self._lock:
+            self.durable = _applied(self.durable, self.changes)
+            self.changes = []
 
     def sync_failed(self, choice: random.Random) -> None:
-        self.durable = self._any(choice)
-        self.changes = []
+        with self._lock:
+            self.durable = self._any(choice)
+            self.changes = []
 
     def crashed(self, mode: Mode, choice: random.Random) -> bytes:
+        with self._lock:
+            return self._crashed(mode, choice)
+
+    def _crashed(self, mode: Mode, choice: random.Random) -> bytes:
         if self.pages:
             if mode == "everything":
                 return self.pages[-1]
@@ -169,7 +184,11 @@ class SimulatedDisk(RealFiles):
             self._now[path.name] = inode
             self._changes.append((None, path.name, inode))
         file = self._real.open(path, create=create, writable=writable)
-        return SimulatedFile(self, file, self._now[path.name])
+        try:
+            return SimulatedFile(self, file, self._now[path.name])
+        except KeyError as ex:  # another thread has just removed it
+            file.close()
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from ex
 
     def rename(self, source: Path, target: Path) -> None:
         self._check(target)
@@ -236,7 +255,7 @@ class SimulatedFile:
 
     def truncate(self, size: int) -> None:
         self._disk.operation()
-        self._inode.changes.append(size)
+        self._inode.truncated(size)
         self._file.truncate(size)
 
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:

@@ -27,6 +27,15 @@ def mounted(folder: Path, size: int) -> Iterator[Path]:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def used_bytes(folder: Path) -> int:
+    """Return the size of all files of a folder, from which others may remove files meanwhile."""
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def free_bytes(folder: Path) -> int:
     """Return the free space on the disk of a folder."""
     found = os.statvfs(folder)

@@ -18,6 +18,7 @@ from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from tests.support.disks.sample_stores import State, described, state_of
 from tests.support.models.idempotent import numbered
 from tests.support.models.model import Clock
+from tests.support.quiet import quiet
 
 FAILURES = (OSError, Unavailable, DiskFull, OutcomeUnknown)
 """The errors that background work may raise when the disk fails; damage is not among them."""
@@ -204,7 +205,8 @@ class Workload:
     @contextlib.contextmanager
     def _opened(self, files: Files) -> Iterator[LogStore]:
         settings = tiny_settings(files, self._clock, 1, self._sync)
-        store = _at_last(lambda: open_log_store(self.folder, settings))
+        # Quiet, so that the same seed does the same; ``_sync_all`` is a step of its own.
+        store = quiet(_at_last(lambda: open_log_store(self.folder, settings)))
         try:
             yield store
         finally:

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import re
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Final, NamedTuple
 from tests.support import PATIENCE_S, ROOT
 from tests.support.configurations import adapted
 from tests.support.processes.certificates import PrivateAuthority
-from tests.support.processes.servers import free_port, wait_for
+from tests.support.processes.servers import free_port, is_open, wait_for
 from tests.support.programs import program
 
 NGINX: Final = ROOT / "deploy/nginx.conf"
@@ -132,7 +131,7 @@ def _running(command: list[str], port: int, folder: Path) -> Iterator[None]:
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, stdin=subprocess.DEVNULL)
     try:
-        wait_for(lambda: process.poll() is not None or _is_open(port))
+        wait_for(lambda: process.poll() is not None or is_open(port))
         assert process.poll() is None, (folder / "stderr").read_text()
         yield
     finally:
@@ -142,11 +141,3 @@ def _running(command: list[str], port: int, folder: Path) -> Iterator[None]:
 
 def _address(url: str) -> str:
     return re.sub(r"^http://", "", url)
-
-
-def _is_open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -94,7 +95,8 @@ def kill_whole(server: RundletServer) -> None:
     """Kill every process of a server with ``kill -9``; return when all have ended."""
     pids = processes_of(server.process.pid)
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # some end by themselves without the first
+            os.kill(pid, signal.SIGKILL)
     server.process.wait(PATIENCE_S)
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 

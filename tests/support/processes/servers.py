@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import re
 import signal
 import socket
 import ssl
@@ -12,13 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from tests.support import PATIENCE_S
 
 T = TypeVar("T")
+_GIVEN_PORTS: Final[set[int]] = set()
 
 
 class ServerProcess:
@@ -134,6 +137,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def private_folder_of(pid: int) -> Path:
+    """Return the folder whose lock a server holds: of its counters, and of a store in memory."""
+    held = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # other files come and go
+            held.add(path.readlink())
+    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
+    return folder
+
+
 def worker_pids(server_pid: int) -> list[int]:
     """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
@@ -146,9 +159,41 @@ def worker_pids(server_pid: int) -> list[int]:
     return found
 
 
+def wait_for_processes(server: RundletServer, workers: int = 1) -> None:
+    """Wait until the maintenance process and so many workers have the store open.
+
+    One that is still starting adds to the memory of the server, and makes a folder that it misses.
+    """
+    roles = {("worker", str(workers)), ("maintenance", "1")}
+
+    def run() -> bool:
+        text = server.client.get("/metrics").text
+        return set(re.findall(r'^rundlet_processes{role="(\w+)"} (\d+)', text, re.M)) == roles
+
+    wait_for(run)
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a free port outside the range that the system chooses from, and none returned before.
+
+    So it is still free when a server starts on it, also beside another one.
+    """
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            if port not in _GIVEN_PORTS:
+                _GIVEN_PORTS.add(port)
+                return port
+
+
+def is_open(port: int) -> bool:
+    """Whether a server of this machine accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_held_by_server(connection: socket.socket) -> bool:
@@ -156,11 +201,36 @@ def is_held_by_server(connection: socket.socket) -> bool:
 
     The client cannot tell: what was sent to it before stands between it and the end.
     """
+    fields = _end_of_server(connection)
+    return fields is not None and fields[9] != "0"  # the inode: none where no process has it
+
+
+def has_read_all(connection: socket.socket) -> bool:
+    """Whether the server has read all that was sent on a connection."""
+    fields = _end_of_server(connection)
+    return fields is not None and fields[9] != "0" and int(fields[4].partition(":")[2], 16) == 0
+
+
+def holder_of(connection: socket.socket, pids: Sequence[int]) -> int:
+    """Return the process that has the server's end of a connection open."""
+    fields = _end_of_server(connection)
+    assert fields is not None
+    wanted = f"socket:[{fields[9]}]"
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(link) == wanted:
+                    return pid
+    raise AssertionError(f"none of {pids} has it")
+
+
+def _end_of_server(connection: socket.socket) -> list[str] | None:
+    """Return what the system tells of the server's end of a connection, if it is there."""
     (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
     assert host == "127.0.0.1"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
         if ports == [server_port, port]:
-            return fields[9] != "0"  # the inode: none where no process has it any more
-    return False
+            return fields
+    return None

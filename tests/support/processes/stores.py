@@ -9,9 +9,11 @@ import random
 import struct
 import subprocess
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Compacted, Conflict
 from rundlet_server.storage.interface import Add, Condition, Op, Put, Txn
 from rundlet_server.storage.log.store import LogStore
@@ -28,10 +30,16 @@ PROCESSES.set_forkserver_preload([__name__, "tests.support.processes.traced_work
 
 
 def open_tiny(
-    folder: Path, *, is_inline: bool = True, keep_for_s: float = 0, boot_id: int | None = None
+    folder: Path,
+    *,
+    is_inline: bool = True,
+    keep_for_s: float = 0,
+    boot_id: int | None = None,
+    clock: Callable[[], int] = system_clock_us,
 ) -> LogStore:
     """Open a store that seals, indexes and merges segments every few commits."""
     settings = StoreSettings(
+        clock=clock,
         keep_for_s=keep_for_s,
         keep_versions=1,
         maintain_inline=is_inline,

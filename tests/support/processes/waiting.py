@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.waiting import fifo as fifo_module
 from rundlet_server.storage.log.waiting import waiting
 from rundlet_server.storage.log.waiting.waker import Waker
 from tests.support import PATIENCE_S
@@ -20,6 +21,7 @@ SEEN = struct.Struct("<Q")
 def follow(folder: Path, seen: Connection) -> None:
     """Report every head that a wait returns, from the first on; only a FIFO ends a wait."""
     waiting._LOOK_EVERY_S = PATIENCE_S * 10
+    fifo_module._LOCK_TIMEOUT_S = PATIENCE_S  # others come at the same time, and it tries only once
     store = open_tiny(folder, is_inline=False)
     head = store.stats().revision
     while True:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 from tests.support import PATIENCE_S
+from tests.support.processes.servers import has_read_all
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2}) [\t\x20-\x7e]*")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -67,9 +69,10 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
     """Send bytes and return all that the server sends until it closes the connection.
 
     If the server cannot know whether the request is complete (``is_whole`` is false), the client
-    half-closes the connection after the server has sent nothing for a moment.
+    half-closes the connection once the server has read it and has sent nothing for a moment.
     """
     received = bytearray()
+    ends_s = time.monotonic() + PATIENCE_S
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         try:
             connection.sendall(data)
@@ -81,6 +84,8 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
                 except TimeoutError:
                     if is_whole:
                         raise
+                    if not has_read_all(connection) and time.monotonic() < ends_s:
+                        continue
                     is_whole = True
                     connection.settimeout(PATIENCE_S)
                     connection.shutdown(socket.SHUT_WR)
