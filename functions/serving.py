@@ -30,7 +30,7 @@ class Service:
         app: the application.
         is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
         body_bytes_max: returns the largest body in bytes that the application accepts at a path.
-        refuse: see ``MeasuredApp.refuse``.
+        refuse: answers a request that the server refuses before the application sees it.
         store: the store whose commits requests wait for, if there is one.
         quick: answers some reads instead of the application, without waiting.
         quick_writes: answers some writes instead of the application; waits for their commits.

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 _LARGE_BODY_BYTES: Final = 64 * 1024
-"""A request with a larger body is answered in a thread: decoding takes long, whatever the route."""
+"""A request with a larger body is answered in a thread: decoding takes long on every route."""
 _LINGER_S: Final = 10.0
 
 _logger = logging.getLogger("rundlet.server")
@@ -218,7 +218,7 @@ class Bridge:
         await self._break_off(exchange)
 
     async def _break_off(self, exchange: Exchange) -> None:
-        """Close the connection, so that an answer in parts does not look whole."""
+        """Close the connection, so that the client sees that the answer is incomplete."""
         await asyncio.wrap_future(self._closer.close(exchange.scope["client"]))
 
     async def _answer(

@@ -29,11 +29,11 @@ class HeadError(Exception):
 
 
 def problem_of_head(status: int, detail: str) -> Problem:
-    """Return the answer to a request that ``HeadError`` describes."""
+    """Return the problem of a request that ``HeadError`` describes."""
     return Problem(status, _NAMES.get(status, "internal"), detail)
 
 
 def too_large_head(size_max: int, size: int) -> Problem:
-    """Return the answer to a head that is larger than ``header_bytes_max``."""
+    """Return the problem of a head that is larger than ``header_bytes_max``."""
     detail = over_limit("header_bytes_max", size_max, size)
     return Problem(431, "headers-too-large", detail, {"limit": size_max})

@@ -67,7 +67,7 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     @property
     def has_body(self) -> bool:
-        """Whether the answer has a body, or a length that stands for one."""
+        """Whether the answer has a body, or to HEAD the length of one."""
         is_bare = self.request.command == "HEAD" and self.content_length is None
         return bool(super().has_body) and not is_bare
 
@@ -165,7 +165,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
 
         See ``StrictParser`` for ``body_limit``. ``is_ending``: whether the server shuts down. A
         thread calls ``work_on`` when it begins to answer a request of this connection. ``quick``
-        answers requests that need no wait, and ``refuse`` those that waitress rejects.
+        answers requests that need no wait; ``refuse`` answers requests that waitress rejects.
         """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
