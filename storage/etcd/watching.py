@@ -132,10 +132,10 @@ class Watching:
                     self._begin_at(self._views.summary()[0].revision)
                     return
                 if response.canceled:
-                    self._stopping.wait(_PAUSE_S)
-                    return
+                    break
                 for commit in commits.take(response):
                     self._keep(commit)
+        self._stopping.wait(_PAUSE_S)  # a gateway may end every watch at once, without an error
 
     def _keep(self, commit: CommitEvents) -> None:
         with self._condition:
