@@ -8,6 +8,7 @@ if no answer comes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -21,6 +22,8 @@ from rundlet_server.storage.etcd.cluster.requests import one
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
+
+_log: Final = logging.getLogger("rundlet.store")
 
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 6.0
@@ -113,6 +116,9 @@ class Watching:
                 self._follow()
             except StoreError:
                 # The cluster may be back at the next try; all waits go on.
+                self._stopping.wait(_PAUSE_S)
+            except Exception:
+                _log.exception("the watch of etcd failed unexpectedly")
                 self._stopping.wait(_PAUSE_S)
 
     def _follow(self) -> None:

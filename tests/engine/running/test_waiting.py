@@ -427,6 +427,26 @@ def test_the_thread_ends_some_time_after_the_last_wait(store, monkeypatch):
     assert store._parts.commit_page.waiters & 1 == 0
 
 
+def test_waits_go_on_after_an_unexpected_failure_of_the_thread(store, monkeypatch, caplog):
+    works, failures = WakeupFifo.wait, [OSError("a bug")]
+
+    def failing(fifo: WakeupFifo, timeout_s: float) -> None:
+        if failures:
+            raise failures.pop()
+        works(fifo, timeout_s)
+
+    monkeypatch.setattr(WakeupFifo, "wait", failing)
+    waits = in_threads(2, lambda: store.wait(0, NEVER_S))
+    wait_for(lambda: not failures)
+
+    put(store)
+
+    for thread in waits:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert "the thread that waits for commits failed unexpectedly" in caplog.text
+
+
 def test_thousands_of_waits_leave_no_descriptor_and_no_thread(store):
     store.wait(0, 0.001)
     wait_for(lambda: has_fifo(store))
