@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.errors import Compacted, InvalidRequest, Unavailable
 from rundlet_server.storage.etcd import tidying
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.cluster.requests import span
@@ -122,6 +122,15 @@ def test_another_store_of_the_cluster_keeps_what_it_needs(alone, own_node):
 def test_history_is_kept_by_time_only(store):
     with pytest.raises(InvalidRequest, match="by time only"):
         store.retain(Retention(10, 60))
+
+
+def test_store_that_does_not_open_leaves_no_connection(address):
+    store = EtcdStore.__new__(EtcdStore)
+
+    with pytest.raises(InvalidRequest, match="by time only"):
+        store.__init__(EtcdPlace.of(address), StoreSettings(keep_versions=10))
+    with pytest.raises(Unavailable, match="closed"):
+        store.stats()
 
 
 def test_retention_is_set_when_the_store_is_opened(open_etcd):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.errors import InvalidRequest, Unavailable
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support.processes.servers import wait_for
 
@@ -43,3 +43,12 @@ def test_tokens_are_no_keys_of_the_store(address, store):
     open_tokens(address).add("app", "read")
 
     assert (store.count(), store.scan().keys, store.changes(0).events) == (0, [], [])
+
+
+def test_tokens_that_are_closed_leave_no_connection(address):
+    tokens = open_tokens(address)
+    tokens.add("app", "read")
+    tokens.close()
+
+    with pytest.raises(Unavailable, match="closed"):
+        tokens.read()
