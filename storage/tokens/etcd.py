@@ -5,6 +5,7 @@ Its value has the bytes that a folder keeps in a file (``format``).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -26,6 +27,7 @@ from rundlet_server.storage.tokens.format import decode, encode
 from rundlet_server.storage.tokens.interface import Scope, Token, TokenTable
 from rundlet_server.storage.tokens.making import add_to, new_token, remove_from
 
+_log: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
 _STALE_S: Final = 30.0
 _ATTEMPTS: Final = 20
@@ -158,5 +160,8 @@ def _look_again(reference: weakref.ref[EtcdTokenWatch]) -> None:
         watch = reference()
         if watch is None:
             return
-        watch.look()
+        try:
+            watch.look()
+        except Exception:
+            _log.exception("the tokens could not be read; they are read again")
         del watch
