@@ -28,9 +28,10 @@ PASS_EVERY_US: Final = 60 * 1_000_000
 _ROWS_MAX: Final = 1_000
 """Rows of one transaction."""
 
-_CLAIM: Final = (
-    "UPDATE {meta} SET compacted_us = %s WHERE id = 1 AND compacted_us <= %s RETURNING compacted_us"
-)
+_CLAIM: Final = """
+UPDATE {meta} SET compacted_us = %(now_us)s WHERE id = 1
+    AND abs(%(now_us)s::bigint - compacted_us) >= %(every_us)s
+"""
 _HORIZON: Final = """
 SELECT (SELECT c.rev FROM {commits} c WHERE c.time_us <= %(now_us)s::bigint - m.keep_for_us
         ORDER BY c.time_us DESC, c.rev DESC LIMIT 1),
@@ -66,9 +67,12 @@ class Retention:
         self._clock = clock
 
     def compact_if_due(self) -> None:
-        """Do a pass if no process has done one lately."""
-        now_us = self._clock.now_us()
-        if self._connections.execute(_CLAIM, (now_us, now_us - PASS_EVERY_US)):
+        """Do a pass if no process has done one lately.
+
+        A claim that is further ahead than ``PASS_EVERY_US`` comes from a clock that is wrong.
+        """
+        claim = {"now_us": self._clock.now_us(), "every_us": PASS_EVERY_US}
+        if self._connections.execute(_CLAIM, claim):
             self.compact()
 
     def compact(self) -> None:

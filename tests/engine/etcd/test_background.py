@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import pytest
 
@@ -117,6 +118,28 @@ def test_another_store_of_the_cluster_keeps_what_it_needs(alone, own_node):
     with pytest.raises(Compacted):
         alone.get("a", at=revision)
     other.close()
+
+
+def test_claim_of_a_clock_that_is_ahead_stops_no_compaction(own_node):
+    place = EtcdPlace.of(StoreAddress.parse(f"etcd://{own_node.endpoint}/claimed"))
+    clock, wrong = Clock(), Clock()
+    wrong.advance(3_600)
+    with closing(
+        EtcdStore(place, StoreSettings(clock=wrong, keep_for_s=0.0), tidy_s=None)
+    ) as other:
+        other._keeping.compact_if_due()
+    with closing(EtcdStore(place, StoreSettings(clock=clock), tidy_s=None)) as store:
+        put(store, "a", b"1")
+        second = put(store, "a", b"2").revision
+        clock.advance(61)
+
+        store._keeping.compact_if_due()
+
+        assert store.stats().oldest_revision == second
+        put(store, "a", b"3")
+        clock.advance(59)
+        store._keeping.compact_if_due()
+        assert store.stats().oldest_revision == second
 
 
 def test_history_is_kept_by_time_only(store):
