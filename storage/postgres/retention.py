@@ -44,7 +44,7 @@ _FORGET_HOLDS: Final = "DELETE FROM {holds} WHERE expires_us <= %s"
 _FORGET_COMMITS: Final = "DELETE FROM {commits} WHERE rev < %s"
 _DROPPED: Final = """
 SELECT o.k, o.rev FROM {kv} o LEFT JOIN {kv} n ON n.k = o.k AND n.end_rev IS NULL
-WHERE o.end_rev > %(after)s AND o.end_rev <= %(horizon)s AND NOT COALESCE(
+WHERE o.end_rev <= %(horizon)s AND NOT COALESCE(
     o.life = n.life AND o.version > n.version - (SELECT keep_versions FROM {meta} WHERE id = 1),
     false)
 ORDER BY o.end_rev LIMIT %(limit)s
@@ -79,9 +79,7 @@ class Retention:
         """Drop everything that is no longer kept."""
         horizon = self._writer.changing([(_HORIZON, {"now_us": self._clock.now_us()})], self._raise)
         while True:
-            rows = self._connections.rows(
-                _DROPPED, {"after": -1, "horizon": horizon, "limit": _ROWS_MAX}
-            )
+            rows = self._connections.rows(_DROPPED, {"horizon": horizon, "limit": _ROWS_MAX})
             if not rows:
                 return
             self._drop(rows)
