@@ -211,6 +211,7 @@ class _Life:
             self.port.listener,
             threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
+            refuse=app.refuse,
             limits=settings.connections,
             quick=None if store.info.is_remote else app.answer_quickly,
         )

@@ -26,7 +26,7 @@ _FREE_BYTES_MIN: Final = 256 * 1024 * 1024
 
 
 def check_server(url: str, token: str | None) -> Iterator[Finding]:
-    """Check all that can be seen of a server from outside."""
+    """Check a server through its API."""
     with open_asking(url, token) as asking:
         try:
             yield _latency(asking)
@@ -132,7 +132,7 @@ def _figures(metrics: Metrics) -> Iterator[Finding]:
 
 
 def _failures(metrics: Metrics) -> Iterator[Finding]:
-    """Report what went wrong since the server started."""
+    """Report the failed requests since the server started."""
     failures = [
         (problem, count)
         for problem, count in metrics.by("rundlet_http_failures_total", "problem")

@@ -25,12 +25,12 @@ class NoAnswer(CommandError):
     """A server does not answer.
 
     Attributes:
-        seen: why, as far as this is known.
-        advice: what to do, if ``seen`` does not say it.
+        seen: the reason, as far as it is known.
+        advice: what to do, unless ``seen`` includes it.
     """
 
     def __init__(self, seen: str, advice: str = "") -> None:
-        """Both make the message."""
+        """Make the message from both."""
         super().__init__(f"{seen}; {advice}" if advice else seen)
         self.seen = seen
         self.advice = advice
@@ -76,10 +76,10 @@ class Metrics:
 
 
 class Asking:
-    """Asks one server. Use as a context manager."""
+    """Sends requests to one server. Use as a context manager."""
 
     def __init__(self, url: str, token: str | None, ca_file: str | None = None) -> None:
-        """``url``, ``token`` and ``ca_file`` as the client library takes them."""
+        """Prepare requests; the arguments are as in ``rundlet.Client``."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
@@ -97,10 +97,10 @@ class Asking:
         self._url = url
 
     def get(self, path: str, *, with_token: bool = True) -> Reply:
-        """Ask for a path.
+        """Send a GET for a path.
 
         Raises:
-            NoAnswer: there is none.
+            NoAnswer: there is no answer.
         """
         started_s = time.perf_counter()
         try:
@@ -126,7 +126,7 @@ class Asking:
         """Return the server's metrics.
 
         Raises:
-            CommandError: it does not show them, to this token or at all.
+            CommandError: the server does not show them, or not with this token.
         """
         reply = self.get("/metrics")
         if reply.status in NOT_ALLOWED:

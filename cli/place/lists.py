@@ -1,4 +1,4 @@
-"""Lists of the keys of a store that is opened in this process, in the client's records."""
+"""Lists of keys of a store opened in this process, as records of the client."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class StoreLists(StorePast):
-    """The methods of ``StoreTarget`` on the keys of a range, and on one without its value."""
+    """The methods of ``StoreTarget`` on a range of keys, and on one key without its value."""
 
     def head(self, key: str) -> KeyInfo | None:
-        """Return what the value of a key is, without its bytes; ``None`` if it has none."""
+        """Return the details of a key's value, without its bytes; ``None`` if it has none."""
         key_bytes(key)
-        # Of all keys that begin with the text of a key, the key itself is the first.
+        # A key is the first of all keys that begin with it.
         first = next(self.scan(prefix=key, limit=1), None)
         return first if first is not None and first.key == key else None
 

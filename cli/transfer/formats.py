@@ -1,4 +1,4 @@
-"""Which file has which format: by its ending, or by its first bytes."""
+"""Recognize the format of a file by its extension or by its first bytes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _CBOR_MAP_OF_TEXT: Final = re.compile(rb"[\xa2-\xa8][\x63-\x6c][a-z_]{3}")
 
 
 def is_packed(file: Path) -> bool:
-    """Return whether the ending says that a file is compressed."""
+    """Return whether a file is compressed, by its extension."""
     return file.suffix.lower() == GZIP_ENDING
 
 
 def format_of(file: Path, given: Format | None) -> Format:
-    """Return the format asked for, else the format of the file's ending.
+    """Return the given format, else the format for the file's extension.
 
     Raises:
-        CommandError: no format has this ending.
+        CommandError: the extension is unknown.
     """
     found = given or _by_ending(file)
     if found is None:
@@ -51,16 +51,16 @@ def format_of(file: Path, given: Format | None) -> Format:
 
 
 def format_read(file: Path, opened: BinaryIO, given: Format | None, *, any_key: bool) -> Format:
-    """Return the format asked for, else that of the file's ending, else that of its first bytes.
+    """Return the given format, else that for the file's extension, else that of its first bytes.
 
     Args:
         file: its path; ``-`` is stdin.
-        opened: its bytes, decompressed and seekable; the place in them changes.
-        given: the format asked for.
+        opened: its bytes, decompressed and seekable; the position changes.
+        given: the format that the user gave, if any.
         any_key: lines of text need not begin with a UUID.
 
     Raises:
-        CommandError: its first bytes are of no format.
+        CommandError: the first bytes match no format.
     """
     found = given or _by_ending(file)
     if found is None:

@@ -17,6 +17,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import falcon
+from falcon.constants import HTTP_METHODS
 
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.routing import ROUTE
@@ -25,7 +26,13 @@ from rundlet_server.functions.messages.sending import SENT_BYTES
 from rundlet_server.functions.messages.uploads import RECEIVED_BYTES
 from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.logs import RequestLog
-from rundlet_server.functions.problems import failure_of, forget_failure
+from rundlet_server.functions.problems import (
+    ErrorAnswer,
+    ErrorAnswers,
+    Problem,
+    failure_of,
+    forget_failure,
+)
 from rundlet_server.storage.counting.counters import SUM_WORD, Histogram, SharedCounters
 from rundlet_server.storage.counting.rows import WORDS, Name
 from rundlet_server.storage.interface import Txn
@@ -190,6 +197,10 @@ class CountRequest(Protocol):
         """Count a request that was answered without Falcon."""
 
 
+Refuse = Callable[[str, Problem], ErrorAnswer]
+"""See ``MeasuredApp.refuse``."""
+
+
 class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     """A Falcon app that measures every answer, and logs those that fail or are slow.
 
@@ -203,6 +214,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self,
         counters: SharedCounters,
         log: RequestLog,
+        errors: ErrorAnswers,
         *,
         router: falcon.routing.CompiledRouter,
         middleware: Sequence[AuditTrail | CorsHeaders] = (),
@@ -212,6 +224,8 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__(router=router, media_type="text/plain", middleware=list(middleware))
         self._counters = counters
         self._log = log
+        self._errors = errors
+        errors.install(self)
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
         self.quick_writes: QuickWrites | None = None
@@ -235,6 +249,18 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
             row[_BYTES_IN_WORD] += received_bytes
         if elapsed_ns >= self._slow_ns or kind[1] >= "5":
             self._report(environ, kind, elapsed_ns)
+
+    def refuse(self, method: str, problem: Problem) -> ErrorAnswer:
+        """Answer and count a request that the server refuses before the app can see it.
+
+        Any thread may call it. The server may know no more of the request than its method: so it
+        counts as one without a route, and without a duration.
+        """
+        known = method if method in HTTP_METHODS else "OTHER"
+        environ: dict[str, object] = {"REQUEST_METHOD": known}
+        answer = self._errors.made(environ, problem)
+        self.count(environ, (_NO_ROUTE, answer[0]), 0, len(answer[2]))
+        return answer
 
     def answer_quickly(
         self, environ: dict[str, object]
