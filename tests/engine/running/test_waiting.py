@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import select
@@ -327,6 +328,42 @@ def test_a_waiter_that_does_not_read_never_blocks_a_writer(store):
 
     assert is_readable(fifo.fileno(), PATIENCE_S)
     fifo.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_fifo_that_cannot_be_opened_keeps_no_other_from_being_woken(
+    store, monkeypatch, code, is_listed
+):
+    known = store.waiting.open_fifo()
+    put(store)
+    known.clear()
+    newcomer = store.waiting.open_fifo()
+    works, failing = os.open, [newcomer._path]
+
+    def limited_open(path: Path, *arguments: int) -> int:
+        if path in failing:
+            raise OSError(code, os.strerror(code))
+        return works(path, *arguments)
+
+    def limited_list(_: Path) -> list[str]:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as limited:
+        limited.setattr(os, "open", limited_open)
+        if not is_listed:
+            limited.setattr(os, "listdir", limited_list)
+        for _ in range(2):
+            put(store)
+            assert is_readable(known.fileno(), 0)
+            known.clear()
+    assert not is_readable(newcomer.fileno(), 0)
+
+    put(store)
+
+    assert is_readable(newcomer.fileno(), 0)
+    known.close()
+    newcomer.close()
 
 
 def test_writers_find_every_newcomer(store):
