@@ -1,9 +1,9 @@
 """The table of commands: the name of each, its help group, its module, and one line of help.
 
 ``group`` reads the table, so that `rundlet` imports the module of a command only when that
-command runs. A command module holds a ``typer.Typer`` named ``commands``, in which the command
-has the name that stands here; the first line of its docstring is the line of help here, which a
-test holds.
+command runs. A command module has a ``typer.Typer`` named ``commands``, with the command under its
+name in the table. The first line of the command's docstring equals the line of help in the table; a
+test checks that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 SUMMARY_CHARACTERS_MAX: Final = 25
-"""Two commands then fit beside each other in 80 columns."""
+"""Short enough for two commands beside each other in 80 columns."""
 
 COMMANDS: Final = (
     Row("get", Panel.DATA, "commands.data", "Print a value."),
@@ -84,6 +84,6 @@ COMMANDS: Final = (
 
 
 def panels() -> Iterator[tuple[str, list[Row]]]:
-    """Each help group with its commands, in the order of the table."""
+    """Yield each help group with its commands, in the order of the table."""
     for panel in dict.fromkeys(row.panel for row in COMMANDS):
         yield panel, [row for row in COMMANDS if row.panel == panel]

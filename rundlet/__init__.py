@@ -19,7 +19,7 @@ from importlib import import_module
 from rundlet.version import __version__
 
 TYPE_CHECKING = False
-"""As in typing, whose import takes longer than everything else that this module needs."""
+"""As ``typing.TYPE_CHECKING``; importing typing takes longer than the rest of this module."""
 
 if TYPE_CHECKING:
     from typing import Final

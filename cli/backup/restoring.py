@@ -1,4 +1,4 @@
-"""``rundlet restore``: make a store in a new folder of what a backup directory holds."""
+"""``rundlet restore``: make a store in a new folder from a backup."""
 
 from __future__ import annotations
 

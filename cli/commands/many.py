@@ -125,7 +125,7 @@ def _pair(pair: str) -> Put:
 
 
 def _puts_in(file: Path) -> list[Put]:
-    """The rows of a file of JSON lines, ``-`` for stdin; expired rows are left out."""
+    """Return the rows of a file of JSON lines, ``-`` for stdin, without expired rows."""
     content = read_stdin() if str(file) == "-" else file.read_bytes()
     now = datetime.now(UTC)
     puts = []

@@ -84,7 +84,7 @@ def _state(revision: int) -> str:
 
 
 def _members(op: Op, result: OpResult) -> dict[str, object]:
-    """What a write did; a backend may know more of it than an answer over HTTP has."""
+    """Return the result of a write, with the same members for all backends as over HTTP."""
     if isinstance(op, Delete):
         return {"found": result.found is True}
     number = {"number": result.number} if isinstance(op, Add) else {}

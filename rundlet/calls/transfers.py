@@ -233,7 +233,7 @@ class RowCounter:
             raise _broken()
 
     def _csv_rows(self, piece: bytes) -> int:
-        """Count the ends of rows: line feeds outside of quotes, without that of the header."""
+        """Count the ends of rows: line feeds outside of quotes, except the header's."""
         parts = piece.split(b'"')
         count = sum(part.count(b"\n") for part in parts[int(self._is_quoted) :: 2])
         self._is_quoted ^= len(parts) % 2 == 0

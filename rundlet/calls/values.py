@@ -104,7 +104,7 @@ def _part(key: str, path: str, start: int, end: int | None) -> Call[Value | None
             value = value_of(key, response)
             size = _whole_size(response)
             return replace(value, size=size)
-    # The part is empty: the answer to HEAD has everything else.
+    # The part is empty: all other fields are in the answer to HEAD.
     response = yield Request("HEAD", path, is_write=False)
     if is_absent(response):
         return None

@@ -1,6 +1,6 @@
 """Decides, without I/O, which requests may be sent again.
 
-What a failure says about a request:
+After each failure, a request is sent again or ends in an error:
 
 =============================================  ==================  =======================
 failure                                        a read              a write

@@ -8,6 +8,7 @@ if no answer comes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -22,9 +23,12 @@ from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 
+_log: Final = logging.getLogger("rundlet.store")
+
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 6.0
 _PAUSE_S: Final = 0.2
+_FAULT_PAUSE_S: Final = 1.0
 _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 _KEPT_OVERHEAD: Final = 500
 """Bytes of memory for a commit beside its keys and values, about."""
@@ -114,6 +118,9 @@ class Watching:
             except StoreError:
                 # The cluster may be back at the next try; all waits go on.
                 self._stopping.wait(_PAUSE_S)
+            except Exception:
+                _log.exception("the watch of etcd failed unexpectedly")
+                self._stopping.wait(_FAULT_PAUSE_S)
 
     def _follow(self) -> None:
         """Watch until the stream breaks or falls silent."""
@@ -132,10 +139,10 @@ class Watching:
                     self._begin_at(self._views.summary()[0].revision)
                     return
                 if response.canceled:
-                    self._stopping.wait(_PAUSE_S)
-                    return
+                    break
                 for commit in commits.take(response):
                     self._keep(commit)
+        self._stopping.wait(_PAUSE_S)  # a gateway may end every watch at once, without an error
 
     def _keep(self, commit: CommitEvents) -> None:
         with self._condition:

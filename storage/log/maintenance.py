@@ -37,6 +37,10 @@ _TICK_S: Final = 0.1
 _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
 _LEASES_EVERY_S: Final = 10.0
+_CHECKPOINT_RETRY_S: Final = 1.0
+_ERASE_RETRY_S: Final = 10.0
+_PAUSES: Final = 10
+"""A job that fails pauses at least this many times as long as the failed attempt took."""
 _NICENESS: Final = 5
 """Requests go first if there is more work than processors. The value is not higher, because this
 process holds the writers' lock for moments."""
@@ -45,17 +49,31 @@ _IDLE_S: Final = 10.0
 
 
 @dataclass(slots=True)
-class _Timer:
-    """An action that is due at regular intervals."""
+class _Job:
+    """An action that is due at regular intervals, or at each tick and finds out if there is work.
 
-    every_s: float
+    If it fails, it pauses, and the other jobs go on: a compaction of a damaged segment copies much
+    before it fails, each time.
+    """
+
     action: Callable[[], object]
+    every_s: float = 0.0
+    retry_s: float = 0.0
     due_s: float = 0.0
 
     def tick(self, now_s: float) -> None:
-        if now_s >= self.due_s:
+        """Do the action if it is due."""
+        if now_s < self.due_s:
+            return
+        started_s = time.monotonic()
+        try:
             self.action()
             self.due_s = now_s + self.every_s
+        except (StoreError, OSError) as ex:
+            # Whatever it is, reads and writes fail on it too and report it; try again.
+            _log.warning("maintenance of the store failed and will be tried again: %s", ex)
+            took_s = time.monotonic() - started_s
+            self.due_s = now_s + took_s + max(self.every_s, self.retry_s, took_s * _PAUSES)
 
 
 class MaintenanceLoop:
@@ -64,24 +82,29 @@ class MaintenanceLoop:
     def __init__(self, store: LogStore) -> None:
         self._store = store
         self._maintainer = store.maintainer
-        self._timers = (
-            _Timer(_EXPIRE_EVERY_S, self._maintainer.expire),
-            _Timer(_COMPACT_EVERY_S, self._compact_if_worth_it),
-            _Timer(_IDLE_S, self._merge_if_idle),
-            _Timer(_LEASES_EVERY_S, store.backups.remove_ended),
+        self._jobs = (
+            _Job(self._checkpoint, retry_s=_CHECKPOINT_RETRY_S),
+            _Job(self._compact_if_wanted, retry_s=_COMPACT_EVERY_S),
+            _Job(self._maintainer.expire, every_s=_EXPIRE_EVERY_S),
+            _Job(self._compact_if_worth_it, every_s=_COMPACT_EVERY_S),
+            _Job(self._merge_if_idle, every_s=_IDLE_S),
+            _Job(store.backups.remove_ended, every_s=_LEASES_EVERY_S),
+            _Job(self._remove_erased, retry_s=_ERASE_RETRY_S),
         )
         self._revision_seen = -1
 
     def tick(self, now_s: float) -> None:
         """Do what is due; ``now_s`` is a monotonic time."""
+        for job in self._jobs:
+            job.tick(now_s)
+
+    def _checkpoint(self) -> None:
         if self._maintainer.has_backlog:
             self._maintainer.checkpoint()
+
+    def _compact_if_wanted(self) -> None:
         if self._maintainer.is_compaction_wanted:
             _report(self._maintainer.compact(thorough=True))
-        for timer in self._timers:
-            timer.tick(now_s)
-        if self._maintainer.has_erased:
-            self._maintainer.remove_erased()
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():
@@ -93,6 +116,10 @@ class MaintenanceLoop:
             self._maintainer.merge_all()
         self._revision_seen = revision
 
+    def _remove_erased(self) -> None:
+        if self._maintainer.has_erased:
+            self._maintainer.remove_erased()
+
 
 def run(store: LogStore, lifeline: TextIO) -> None:
     """Maintain a store until ``lifeline`` reaches its end."""
@@ -101,12 +128,7 @@ def run(store: LogStore, lifeline: TextIO) -> None:
         _log.info("removed orphaned files of a crash: %s", ", ".join(removed))
     loop = MaintenanceLoop(store)
     while not _has_ended(lifeline, _TICK_S):
-        try:
-            loop.tick(time.monotonic())
-        except (StoreError, OSError) as ex:
-            # Whatever it is, reads and writes fail on it too and report it; try again.
-            _log.warning("maintenance of the store failed and will be tried again: %s", ex)
-            time.sleep(1.0)
+        loop.tick(time.monotonic())
 
 
 def _has_ended(lifeline: TextIO, timeout_s: float) -> bool:

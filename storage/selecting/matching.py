@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rundlet_server.storage.errors import LimitExceeded
 from rundlet_server.storage.interface import KeyInfo, Page, Store
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.selecting.globs import Glob
@@ -67,7 +68,10 @@ def matching_page(store: Store, selected: Selected, glob: Glob, wanted: Wanted) 
     found, count = _matching(page.keys, glob, wanted.limit, bytes_max)
     resume = page.resume if count == len(page.keys) else page.keys[count - 1].key
     if wanted.include_values and found:
-        found = _with_values(store, found, page, wanted.admit)
+        shown = _with_values(store, found, page, wanted.admit)
+        if len(shown) < len(found):
+            resume = shown[-1].key
+        found = shown
     return replace(page, keys=found, resume=resume)
 
 
@@ -122,6 +126,18 @@ def _matching(
 def _with_values(
     store: Store, infos: Sequence[KeyInfo], page: Page, admit: Admit | None
 ) -> list[KeyInfo]:
-    keys = [info.key for info in infos]
-    entries = store.get_many(keys, at=page.moment, admit=admit).entries
-    return [info._replace(entry=entry) for info, entry in zip(infos, entries, strict=True)]
+    """Return the keys with their values, or only the first of them.
+
+    Values come with their metadata, whose size a list does not tell. Half of the keys are tried
+    again if the answer is too large with it.
+    """
+    while True:
+        keys = [info.key for info in infos]
+        try:
+            entries = store.get_many(keys, at=page.moment, admit=admit).entries
+        except LimitExceeded:
+            if len(infos) == 1:
+                raise
+            infos = infos[: len(infos) // 2]
+            continue
+        return [info._replace(entry=entry) for info, entry in zip(infos, entries, strict=True)]

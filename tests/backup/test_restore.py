@@ -14,6 +14,8 @@ from rundlet_server.storage.interface import Entry, Put, Store, Txn
 from rundlet_server.storage.log.backup.restoring import REVISION_STEP
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
+from rundlet_server.storage.log.open.unfinished import MARK_NAME
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -191,6 +193,37 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, store: LogStore) 
         restore(tmp_path / "backups", tmp_path / "new")
 
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("found", [[], [MARK_NAME], [LOCK_NAME]])
+def test_restore_that_looked_before_another_one_ended_is_refused(
+    tmp_path: Path, settings: StoreSettings, store: LogStore, found: list[str]
+) -> None:
+    put(store, "a", b"1")
+    back_up(store, tmp_path / "backups")
+    (tmp_path / "new").mkdir()
+    for name in found:
+        (tmp_path / "new" / name).touch()
+
+    class Overtaken(UnsyncedFiles):
+        """Another restore runs just after the first look at the folder."""
+
+        is_ahead = False
+
+        def names(self, folder: Path) -> list[str]:
+            names = super().names(folder)
+            if folder.name == "new" and not self.is_ahead:
+                self.is_ahead = True
+                restore(tmp_path / "backups", folder)
+            return names
+
+    with pytest.raises(InvalidRequest, match="not empty"):
+        restore(tmp_path / "backups", tmp_path / "new", files=Overtaken())
+
+    again = open_log_store(tmp_path / "new", settings)
+    assert [entry.value for entry in entries_of(again) if entry] == [b"1"]
+    again.close()
+    assert verify(tmp_path / "new", settings).problems == []
 
 
 def test_what_no_backup_holds_is_refused_with_what_they_hold(

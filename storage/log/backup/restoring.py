@@ -3,7 +3,8 @@
 A process may die between any two of these steps; what it leaves does not open as a store, and the
 same restore may be run again:
 
-1. mark the folder: as long as the mark is there, nothing opens a store in it (``open.unfinished``);
+1. lock the folder, require that it is empty, and mark it: as long as the mark is there, nothing
+   opens a store in it (``open.unfinished``). The lock alone counts as nothing;
 2. copy the segments, verified by their hashes, up to the last commit that is wanted. The last
    segment is truncated behind that commit. If a frame of compaction holds commits on both sides,
    its first records are written as a frame of their own;
@@ -60,7 +61,7 @@ from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 REVISION_STEP: Final = 1 << 32
 """How far the first revision of a restored store is above the last one that was backed up: more
 than any store commits after its last backup."""
-_OURS: Final = frozenset({manifests.FILE_NAME, commit_page.FILE_NAME, LOCK_NAME, TOKENS_NAME})
+_OURS: Final = frozenset({manifests.FILE_NAME, commit_page.FILE_NAME, TOKENS_NAME})
 _HARMLESS: Final = frozenset({"lost+found"})
 
 Progress = Callable[[int, int], None]
@@ -156,17 +157,16 @@ class Restore:
     @contextlib.contextmanager
     def _marked(self) -> Iterator[None]:
         self._files.make_folder(self._folder)
-        names = set(self._files.names(self._folder)) - _HARMLESS
-        if names and MARK_NAME not in names:
-            raise InvalidRequest(f"{self._folder} is not empty; restore into a new folder")
-        self._files.open(self._folder / MARK_NAME, create=True).close()
-        self._files.sync_folder(self._folder)
+        self._names_left()  # refuses a folder of other files before it makes one there
         lock = self._files.open(self._folder / LOCK_NAME, create=True)
         try:
             if not lock.lock(wait=False):
                 raise Unavailable(f"another restore into {self._folder} is at work")
+            names = self._names_left()  # another restore may have ended since
+            self._files.open(self._folder / MARK_NAME, create=True).close()
+            self._files.sync_folder(self._folder)
             for name in names:
-                if name != LOCK_NAME and _is_ours(name):
+                if _is_ours(name):
                     self._files.unlink(self._folder / name)
             yield
             self._files.unlink(self._folder / MARK_NAME)
@@ -174,6 +174,17 @@ class Restore:
             self._files.sync_folder(self._folder.absolute().parent)
         finally:
             lock.close()
+
+    def _names_left(self) -> set[str]:
+        """Return the files that a restore that died has left, beside its lock.
+
+        Raises:
+            InvalidRequest: they are of something else.
+        """
+        names = set(self._files.names(self._folder)) - _HARMLESS - {LOCK_NAME}
+        if names and MARK_NAME not in names:
+            raise InvalidRequest(f"{self._folder} is not empty; restore into a new folder")
+        return names
 
     def _manifest(self) -> Manifest:
         path = Path(str(self._place)) / self._index.name

@@ -15,6 +15,8 @@ from rundlet_server.storage.interface import Add, Delete, Put, Restore, Touch
 from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_bytes, metadata_of
 from rundlet_server.storage.past.differences import differences, moment_of
 from rundlet_server.storage.past.rollback import Scope, roll_back
+from rundlet_server.storage.selecting.globs import Glob
+from rundlet_server.storage.selecting.matching import Selected, Wanted, matching_page
 from tests.support.backends import do, needs, put
 
 ABOUT = (("author", "Zoë"), ("origin", "import 7"))
@@ -240,6 +242,25 @@ def test_answers_are_bounded_with_it(store):
     assert store.get_many(["a"]).entries[0] is not None
     with pytest.raises(LimitExceeded, match="answer_bytes_max"):
         store.get_many(["a", "b"])
+
+
+@pytest.mark.parametrize("include_metadata", [False, True])
+def test_pages_of_matching_values_are_bounded_with_it(store, include_metadata):
+    size = store.info.limits.answer_bytes_max // 4
+    keys = ["a", "b", "c", "d", "e"]
+    for key in keys:
+        put(store, key, b"v" * 100, metadata=(("a", "x" * size),))
+
+    shown, after = [], None
+    while after is not None or not shown:
+        wanted = Wanted(
+            limit=10, after=after, include_values=True, include_metadata=include_metadata
+        )
+        page = matching_page(store, Selected(""), Glob("?", 0), wanted)
+        shown += [(info.key, len(dict(info.entry.metadata)["a"])) for info in page.keys]
+        after = page.resume
+
+    assert shown == [(key, size) for key in keys]
 
 
 def test_names_are_put_in_lower_case_and_in_order():

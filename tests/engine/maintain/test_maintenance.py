@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
 import pytest
@@ -39,12 +40,52 @@ def test_compaction_that_failed_is_tried_again(store, tmp_path, monkeypatch):
     loop = MaintenanceLoop(store)
     with monkeypatch.context() as patched:
         patched.setattr(store.maintainer, "_remove_orphans", full_disk)
-        with pytest.raises(OSError, match="no space"):
-            loop.tick(0)
+        loop.tick(0)
 
-    loop.tick(1)
+    loop.tick(1_000)
 
     assert log_bytes(tmp_path) < 20_000
+
+
+def test_job_that_fails_is_logged_and_pauses(store, monkeypatch, caplog):
+    store.compact()
+    attempts = []
+    monkeypatch.setattr(store.maintainer, "compact", lambda **_: full_disk(attempts))
+    loop = MaintenanceLoop(store)
+
+    for now_s in (0.0, 0.1, 1.2, 29.0):
+        loop.tick(now_s)
+
+    assert len(attempts) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "maintenance of the store failed and will be tried again: no space"
+    ]
+
+
+def test_job_that_fails_pauses_longer_than_it_took(store, monkeypatch):
+    attempts = []
+    monkeypatch.setattr(store.maintainer, "expire", lambda: full_disk(attempts, took_s=0.2))
+    loop = MaintenanceLoop(store)
+
+    for now_s in (0.0, 1.1, 1_000.0):
+        loop.tick(now_s)
+
+    assert len(attempts) == 2
+
+
+def test_job_that_fails_keeps_no_other_from_running(store, monkeypatch):
+    for name in ("checkpoint", "compact", "expire", "merge_all"):
+        monkeypatch.setattr(store.maintainer, name, full_disk)
+    store.compact()
+    store._writer.seal()
+    done = []
+    monkeypatch.setattr(store.backups, "remove_ended", lambda: done.append("backups"))
+    monkeypatch.setattr(type(store.maintainer), "has_erased", True)
+    monkeypatch.setattr(store.maintainer, "remove_erased", lambda: done.append("erased"))
+
+    MaintenanceLoop(store).tick(0)
+
+    assert done == ["backups", "erased"]
 
 
 def test_compaction_is_done_once_for_all_who_maintain(store):
@@ -70,5 +111,8 @@ def test_what_one_process_maintains_the_others_follow(store, tmp_path):
         assert other.get("key").version == 20
 
 
-def full_disk() -> None:
+def full_disk(attempts: list[str] | None = None, took_s: float = 0.0, **_: object) -> None:
+    if attempts is not None:
+        attempts.append("failed")
+    time.sleep(took_s)
     raise OSError("no space")

@@ -246,6 +246,13 @@ MUTANTS = (
         (FAULTS,),
     ),
     Mutant(
+        "sync-counts-although-another-process-was-told-of-a-failure",
+        SYNCING,
+        "            self._require_intact(segment)  # some kernels",
+        "            # some kernels",
+        (FAULTS,),
+    ),
+    Mutant(
         "abandoned-segment-is-written-on",
         WRITER,
         " or self._commit_page.abandoned == active.segment:",
