@@ -1,4 +1,4 @@
-"""Options that all commands share: what they are, and moving them to where they are read."""
+"""The options that all commands share, and functions that move them to where they are parsed."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ PLACE_OPTIONS: Final = (
     ("--data DIR", DATA_HELP),
     ("--token TOKEN", TOKEN_HELP),
 )
-"""Where the data mostly is, with the help of each option, for the help of ``rundlet``."""
+"""The most common options for the place of the data, each with its help text."""
 
 PLACE_VARIABLES: Final = ("RUNDLET_URL", "RUNDLET_DATA", "RUNDLET_STORE", "RUNDLET_TOKEN")
 
 _WITH_VALUE = frozenset({"--store", *(option.split()[0] for option, _ in PLACE_OPTIONS)})
 _WITHOUT_VALUE = frozenset({"--json"})
 _GENERAL = frozenset({CA_OPTION, *CONTEXT_OPTIONS})
-_ENDS = frozenset({"--", "--exec"})  # what follows belongs to others
+_ENDS = frozenset({"--", "--exec"})  # arguments after these belong to other programs
 _JSON_FORMATS = frozenset({"--format=json", "--format=jsonl"})
 _WITH_FORMAT_OF_FILE = (["import"], ["export"])
 _OF_TWO_WORDS = frozenset({"token", "context"})
 
 
 def general_first(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """``--ca-file`` and ``-c`` with their values, wherever they stand, and the other arguments.
+    """Split off ``--ca-file`` and ``-c`` with their values; return them and the other arguments.
 
-    They are options before all commands, and no command's own.
+    They are options before the command, not of a command, but may come anywhere.
     """
     first: list[str] = []
     others: list[str] = []
@@ -55,7 +55,7 @@ def general_first(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def asks_for_json(arguments: list[str]) -> bool:
-    """Whether the caller is a machine that reads errors as JSON, too; the command stands first."""
+    """Return whether errors must be JSON, too; the first argument is the command."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     own = arguments[:end]
     if "--json" in own:
@@ -67,7 +67,7 @@ def asks_for_json(arguments: list[str]) -> bool:
 
 
 def moved_behind_command(arguments: list[str]) -> list[str]:
-    """The arguments with place options that stand before the command moved behind it.
+    """Move the place options that come before the command behind it.
 
     ``rundlet --url URL get k`` means the same as ``rundlet get --url URL k``.
     """

@@ -1,10 +1,10 @@
-r"""Completion in bash, of words that bash itself splits.
+r"""Completion in bash for words that bash splits further.
 
-Bash splits a line at more than blanks: ``user:42`` is three words to it, and so are a URL and
-``a=1``. It hands over the last of them and replaces only that one. The script therefore hands over
-the line up to the cursor as well; a completion is what follows the part that bash keeps.
+Bash splits a line not only at blanks: ``user:42`` is three words to it, and so are a URL and
+``a=1``. It passes only the last one to the script, and replaces only that one. So the script passes
+the whole line up to the cursor as well, and each completion omits the part that bash keeps.
 
-What stands in no quotes is escaped, so that a key with a blank remains one word.
+Completions outside of quotes are escaped, so that a key with a blank remains one word.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _ESCAPED_IN: Final = {'"': r"\\\g<0>", "'": r"'\\''"}
 
 
 def register() -> None:
-    """Let typer complete and install for bash as this module does."""
+    """Make typer use this module for completion in bash."""
     _completion_shared._completion_scripts[_BASH] = _SCRIPT
     add_completion_class(_BashComplete, _BASH)
 
 
 class _BashComplete(BashComplete):
-    """Completes the last word of a line as far as bash replaces it."""
+    """Completes the part of the last word that bash replaces."""
 
     source_template = _SCRIPT
     _kept = ""
     _quote = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one that is completed, and that one."""
+        """Return the words before the incomplete word, and the incomplete word."""
         line = os.environ.get("COMP_LINE")
         if line is None:  # a script of an earlier release
             return super().get_completion_args()
@@ -60,11 +60,11 @@ class _BashComplete(BashComplete):
         if incomplete.endswith(replaced):
             self._kept = incomplete.removesuffix(replaced)
         if incomplete.startswith("--"):
-            self._kept = self._kept.partition("=")[2]  # the option is none of the value's text
+            self._kept = self._kept.partition("=")[2]  # the option is not part of the value
         return words[1:], incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return what bash puts in place of the word that it replaces."""
+        """Return the text with which bash replaces the word."""
         return escaped(str(item.value).removeprefix(self._kept), self._quote)
 
 
@@ -83,7 +83,7 @@ def open_quote(line: str) -> str:
 
 
 def escaped(text: str, quote: str) -> str:
-    """Return a text as it is written in bash, within a quote or in none."""
+    """Escape a text for bash, within a quote or outside of quotes."""
     if not quote:
         return _SPECIAL.sub(r"\\\g<0>", text)
     return _SPECIAL_IN[quote].sub(_ESCAPED_IN[quote], text)

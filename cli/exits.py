@@ -1,9 +1,9 @@
-"""How a command ends: the exit codes, which error leads to which, and what is printed of it.
+"""How a command ends: exit codes, and the exit code and message of each error.
 
-A command raises an error of ``storage.errors``, an error of the client, or ``CommandError`` for
-what only the command line knows. ``exit_code_of`` and ``message_of`` are the one place that maps
-them. The layers below are imported once an error needs them: a command that talks to a server
-would otherwise load the engine's words only to end well.
+A command raises an error of ``storage.errors``, an error of the client, or ``CommandError`` for an
+error of the command line itself. Only ``exit_code_of`` and ``message_of`` map them. They import the
+layers below only for an error: otherwise a command that talks to a server would load the engine
+even if it succeeds.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Final
 
 
 class ExitCode(enum.IntEnum):
-    """What the shell sees; part of the contract with scripts."""
+    """The exit codes, on which scripts may rely."""
 
     DONE = 0
-    NOT_FOUND = 1  # also: what a repair could not find any more
+    NOT_FOUND = 1  # also if a repair lost data
     USAGE = 2
     CONFLICT = 3
     UNREACHABLE = 4  # server, network or system: not there, refused, out of space
@@ -42,25 +42,25 @@ MEANINGS: Final = {
 
 
 class CommandError(Exception):
-    """A command cannot go on.
+    """A command cannot continue.
 
     Attributes:
         code: the exit code.
     """
 
     def __init__(self, message: str, code: ExitCode = ExitCode.UNREACHABLE) -> None:
-        """``message`` is one line that says what is wrong and what to do."""
+        """Make an error; ``message`` is one line that says what is wrong and what to do."""
         super().__init__(message)
         self.code = code
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended a command that had done a part; the message says which, and how to go on."""
+    """Ctrl-C ended a command halfway; the message has the completed part, and what to do."""
 
 
 @contextlib.contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Let Ctrl-C end the block with a message that says how to go on."""
+    """Let Ctrl-C end the block with a message that says how to continue."""
     try:
         yield
     except KeyboardInterrupt as ex:
@@ -80,7 +80,7 @@ _REPAIR_ADVICE: Final = "run rundlet verify to see all damage, rundlet repair to
 
 
 def exit_code_of(error: Exception) -> ExitCode | None:
-    """Return the exit code that an error leads to; ``None`` for an error that is not expected."""
+    """Return the exit code of an error; ``None`` for an unexpected error."""
     if isinstance(error, CommandError):
         return error.code
     for kinds in (_client_kinds, _server_kinds):
@@ -108,7 +108,7 @@ def failed_conditions(error: Exception) -> list[tuple[str, int]]:
 
 
 def message_of(error: Exception) -> str:
-    """Return the line that a person reads of an error: what is wrong and what to do."""
+    """Return the message of an error on one line: what is wrong and what to do."""
     if isinstance(error, CommandError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -127,12 +127,12 @@ def print_error(message: str, code: int, *, as_json: bool = False) -> None:
 
 
 def no_value(keys: Sequence[str]) -> CommandError:
-    """Return the error of a command that was asked for keys that have no value."""
+    """Return the error for requested keys that have no value."""
     message = "no value for " + ", ".join(repr(key) for key in keys)
     return CommandError(message, ExitCode.NOT_FOUND)
 
 
-# In both tables the first entry that fits decides, so a derived class stands before its base.
+# In both tables the first matching entry decides, so a derived class comes before its base.
 
 
 def _client_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
@@ -180,14 +180,14 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
 
 
 def _message_of_system(error: OSError) -> str:
-    """Return what the operating system refused, without its number, and what helps if known."""
+    """Return the message of the operating system without its number, with advice if known."""
     where = "" if error.filename is None else f"{error.filename}: "
     advice = _SYSTEM_ADVICE.get(error.errno or 0, "")
     return f"{where}{error.strerror}{advice}"
 
 
 def _message_of_client(error: Exception) -> str | None:
-    """What a server answered, in the words of the command line instead of those of HTTP."""
+    """Return the message of a server, with the words of the command line instead of HTTP."""
     import rundlet  # noqa: PLC0415 - see above
 
     message = str(error)
@@ -204,7 +204,7 @@ def _message_of_client(error: Exception) -> str | None:
 
 
 def _problem_of(detail: str) -> str:
-    """Return what a server says is wrong, without its advice, which is in the words of HTTP."""
+    """Return the problem in a server's message, without its advice, which is about HTTP."""
     problem, _, advice = detail.rpartition("; ")
     return problem if advice.startswith("send ") else detail
 

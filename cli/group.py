@@ -1,6 +1,6 @@
 """The group of all commands: imports a command's module when it runs, and turns errors into a line.
 
-Only the table of commands is read for names, help and completion.
+For names, help and completion it reads only the table of commands.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _ROWS: Final = {row.name: row for row in COMMANDS}
 
 
 class CommandGroup(TyperGroup):
-    """The commands of the table; their errors are one line on stderr and an exit code."""
+    """The commands of the table; an error becomes one line on stderr and an exit code."""
 
     _is_listing = False
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """A command, whose module is imported unless only names and help lines are asked for."""
+        """Return a command; import its module unless only names and help lines are needed."""
         if cmd_name not in _ROWS:
             return None
         if self._is_listing:
@@ -54,7 +54,7 @@ class CommandGroup(TyperGroup):
         return command
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer passes it
-        """The names, in the order of the help."""
+        """Return the names in the order of the help."""
         return list(_ROWS)
 
     def _main_shell_completion(
@@ -105,7 +105,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
-        """Find the command; answer an unknown name with the names that look like it."""
+        """Find the command; for an unknown name, suggest similar names."""
         self.commands = dict.fromkeys(_ROWS, TyperCommand(name=None))  # typer reads the names only
         return super().resolve_command(ctx, args)
 
@@ -133,7 +133,7 @@ class CommandGroup(TyperGroup):
 
 
 def loaded(name: str) -> Command:
-    """Import the module of a command, and make of it the command alone."""
+    """Import the module of a command, and return only this command."""
     commands: typer.Typer = import_module(f"rundlet_server.cli.{_ROWS[name].module}").commands
     alone = typer.Typer(add_completion=False)
     alone.registered_commands = [c for c in commands.registered_commands if c.name == name]

@@ -1,9 +1,9 @@
-"""One style for the help of every command, whatever form typer gives its parameters.
+"""One style for the help of all commands.
 
 * An argument is a word in capitals, in brackets if it may be missing: ``KEY [VALUE]``.
-* An option that takes a value is followed by a word in capitals for it, or by its choices:
+* An option with a value is followed by a word in capitals for the value, or by its choices:
   ``--limit N``, ``--format text|jsonl``. A flag is followed by nothing.
-* A paragraph fills the lines of the terminal, however it is broken in the source.
+* A paragraph is wrapped to the width of the terminal, regardless of line breaks in the source.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def unify(command: Command) -> None:
-    """Give a command, or a group and its commands, the one style of help."""
+    """Apply the style to the help of a command, or of a group and its commands."""
     command.help = _filled(command.help or "")
     for param in command.params:
         _unify_parameter(param)
-    # Of this one command, as in ``parameters``; typer makes the option when it is asked for.
+    # Set on this command only, as in ``parameters``; typer makes the option when needed.
     vars(command)["get_help_option"] = partial(_help_option, command.get_help_option)
     if isinstance(command, TyperGroup):
         for each in command.commands.values():
@@ -62,4 +62,4 @@ def _value_word(option: TyperOption, *, ctx: Context) -> str:
 
 
 def _nothing(*, ctx: Context | None = None) -> None:
-    """Show no type: a flag has none, and that of an argument is clear."""
+    """Show no type: a flag has none, and the type of an argument is obvious."""

@@ -22,7 +22,7 @@ from rundlet_server.cli.process import run
 
 app = typer.Typer(
     cls=CommandGroup,
-    # The options for completion stand below: typer's own load its parts for every command.
+    # The options for completion are below: typer's own would load its modules for every command.
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

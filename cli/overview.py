@@ -1,7 +1,7 @@
-"""What ``rundlet --help`` prints: every command, where the data is, exit codes, on one screen.
+"""The text of ``rundlet --help``: all commands, places and exit codes on one screen.
 
-It is written without the modules of the commands and without typer's boxes, which take two lines
-for each group. Commands stand in two columns where the terminal is wide enough.
+It needs neither the modules of the commands nor typer's boxes, which take two lines for each group.
+If the terminal is wide enough, commands are in several columns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAGS: Final = "--json, --ca-file FILE, COMMAND --help, --version, --install-co
 
 
 def overview() -> str:
-    """The text, for the width of the terminal."""
+    """Return the text, for the width of the terminal."""
     columns = min(_COLUMNS_MAX, shutil.get_terminal_size().columns)
     return "\n".join(_lines(columns)) + "\n"
 
@@ -47,7 +47,7 @@ def _lines(columns: int) -> Iterator[str]:
 
 
 def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
-    """The commands of a group, read from top to bottom in each of up to three columns."""
+    """Yield the commands of a group in up to three columns, each from top to bottom."""
     for count in range(_COLUMNS_OF_GROUP_MAX, 0, -1):
         height = -(-len(rows) // count)
         parts = [rows[start : start + height] for start in range(0, len(rows), height)]
@@ -59,7 +59,7 @@ def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
 
 
 def _block(rows: Sequence[Row]) -> list[str]:
-    """Commands below each other, all lines of one width."""
+    """Return a line for each command, all of one width."""
     name_width = max(len(row.name) for row in rows)
     lines = [f"{row.name:<{name_width}} {row.summary.removesuffix('.')}" for row in rows]
     width = max(map(len, lines))
@@ -73,7 +73,7 @@ def _labelled(label: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _wrapped(label: str, name: str, text: str, columns: int) -> Iterator[str]:
-    """A text beside its label and name, its further lines below its first."""
+    """Yield a text after its label and name; further lines are indented below its first."""
     indent = _MARGIN + len(name)
     first, *others = textwrap.wrap(text, max(20, columns - indent), break_on_hyphens=False)
     yield f"{label:<{_MARGIN}}{name}{first}"

@@ -1,8 +1,8 @@
 """Converts the plain parameters of a command without pydantic.
 
-Typer converts every parameter with pydantic, even one that is not given, and pydantic takes half as
-long to load as all that a command needs to talk to a server. Text, whole numbers and paths need
-none of it. Whatever is not plain goes the long way, which also words all errors.
+Typer converts every parameter with pydantic, even one that is not given. pydantic takes half as
+long to load as everything else that a command needs to talk to a server. Text, whole numbers and
+paths do not need it. Typer converts all other values, and makes the messages of all errors.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class _NotPlain(Exception):
 
 
 def quicken(params: Iterable[Parameter]) -> None:
-    """Let parameters convert what is plain by themselves."""
+    """Let parameters convert plain values without typer."""
     for param in params:
         if isinstance(param, TyperOption | TyperArgument):
             quick = _Quick(param, param.get_runtime_param)
-            # Of this one parameter; its class stays as it is.
+            # Set on this parameter only, not on its class.
             vars(param)["get_runtime_param"] = partial(_same, quick)
 
 

@@ -10,9 +10,9 @@ from typing import Final, NoReturn
 from rundlet_server.cli.exits import ExitCode, message_of, print_error
 
 INTERRUPTED: Final = 130
-"""What shells report of a program that Ctrl-C ended."""
+"""The exit code of a program that Ctrl-C ended, as in shells."""
 READER_GONE: Final = 141
-"""What shells report of a program that SIGPIPE ended, such as ``cat`` in ``cat F | head -1``."""
+"""The exit code of a program that SIGPIPE ended, as in shells: ``cat`` in ``cat F | head -1``."""
 
 
 def run(command: Callable[[], object]) -> NoReturn:
@@ -29,9 +29,9 @@ def run(command: Callable[[], object]) -> NoReturn:
 
 
 def abandon_stdout() -> None:
-    """Discard what is still to be written, as its reader is gone or its disk is full.
+    """Discard the remaining output, because its reader is gone or its disk is full.
 
-    Otherwise Python tries once more when it ends, and prints a second error.
+    Otherwise Python tries to write it again at its end, and prints a second error.
     """
     discard = os.open(os.devnull, os.O_WRONLY)
     os.dup2(discard, sys.stdout.fileno())
@@ -39,10 +39,10 @@ def abandon_stdout() -> None:
 
 
 def _occupy_closed_descriptors() -> None:
-    """Open /dev/null in place of each standard stream that the caller has closed.
+    """Open /dev/null for each standard stream that the caller has closed.
 
-    Otherwise the next file that is opened, such as a segment of the log, gets the number of
-    stdout or stderr, and a library that writes there writes into it.
+    Otherwise the next opened file, such as a segment of the log, would get the descriptor of
+    stdout or stderr, and a library that writes there would write into the file.
     """
     for descriptor in range(3):
         try:
@@ -56,14 +56,14 @@ def _occupy_closed_descriptors() -> None:
 def _leave_out_httpx_command_line() -> None:
     """Keep httpx from importing its own command line, as it does if rich is installed.
 
-    With rich and pygments that takes as long to load as all of typer. httpx treats the failed
-    import as if they were not installed.
+    With rich and pygments, that module takes as long to load as all of typer. httpx treats the
+    failed import as if rich were not installed.
     """
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # None: cannot be imported
 
 
 def _flushed(code: int) -> int:
-    """The exit code after what was printed has reached stdout."""
+    """Flush stdout, and return the exit code."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Where the command ``rundlet`` starts; ``--version`` is answered without further imports."""
+"""The entry point of the command ``rundlet``; ``--version`` needs no further imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> None:
         try:
             print(f"rundlet {__version__}", flush=True)
         except OSError:
-            pass  # is reported below, as for every command
+            pass  # the code below reports it, as for every command
         else:
             return
     from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules

@@ -1,9 +1,9 @@
 """The table of commands: the name of each, its help group, its module, and one line of help.
 
 ``group`` reads the table, so that `rundlet` imports the module of a command only when that
-command runs. A command module holds a ``typer.Typer`` named ``commands``, in which the command
-has the name that stands here; the first line of its docstring is the line of help here, which a
-test holds.
+command runs. A command module has a ``typer.Typer`` named ``commands``, with the command under its
+name in the table. The first line of the command's docstring equals the line of help in the table; a
+test checks that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 SUMMARY_CHARACTERS_MAX: Final = 25
-"""Two commands then fit beside each other in 80 columns."""
+"""Short enough for two commands beside each other in 80 columns."""
 
 COMMANDS: Final = (
     Row("get", Panel.DATA, "commands.data", "Print a value."),
@@ -47,7 +47,7 @@ COMMANDS: Final = (
     Row("incr", Panel.DATA, "commands.data", "Add to a number."),
     Row("exists", Panel.DATA, "commands.keys", "Test for keys."),
     Row("ttl", Panel.DATA, "commands.keys", "Print time left."),
-    Row("touch", Panel.DATA, "commands.keys", "Set time left."),
+    Row("touch", Panel.DATA, "commands.keys", "Set the TTL."),
     Row("cp", Panel.DATA, "commands.keys", "Copy a value."),
     Row("mv", Panel.DATA, "commands.keys", "Rename a key."),
     Row("edit", Panel.DATA, "commands.edit", "Edit a value."),
@@ -61,7 +61,7 @@ COMMANDS: Final = (
     Row("shell", Panel.DATA, "shell.command", "Open a prompt."),
     Row("history", Panel.TIME, "commands.history", "List versions of a key."),
     Row("diff", Panel.TIME, "commands.history", "Compare two revisions."),
-    Row("rollback", Panel.TIME, "commands.history", "Put back what was there."),
+    Row("rollback", Panel.TIME, "commands.history", "Restore earlier values."),
     Row("watch", Panel.TIME, "commands.watch", "Follow changes."),
     Row("retention", Panel.TIME, "commands.history", "Show or set retention."),
     Row("erase", Panel.TIME, "commands.history", "Erase a key for good."),
@@ -78,12 +78,12 @@ COMMANDS: Final = (
     Row("backup", Panel.CARE, "backup.command", "Copy a store."),
     Row("restore", Panel.CARE, "backup.restoring", "Restore a backup."),
     Row("verify", Panel.CARE, "commands.care", "Find damage."),
-    Row("repair", Panel.CARE, "commands.care", "Keep whole data."),
-    Row("doctor", Panel.CARE, "doctor.command", "Look for faults."),
+    Row("repair", Panel.CARE, "commands.care", "Repair damage."),
+    Row("doctor", Panel.CARE, "doctor.command", "Check health."),
 )
 
 
 def panels() -> Iterator[tuple[str, list[Row]]]:
-    """Each help group with its commands, in the order of the table."""
+    """Yield each help group with its commands, in the order of the table."""
     for panel in dict.fromkeys(row.panel for row in COMMANDS):
         yield panel, [row for row in COMMANDS if row.panel == panel]

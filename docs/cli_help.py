@@ -42,7 +42,8 @@ Every command on data works on a server or on a store that it opens itself:
 |---|---|---|
 | `--url URL` | `RUNDLET_URL` | a server; default `http://127.0.0.1:8000` |
 | `--data DIR` | `RUNDLET_DATA` | the folder of a store, also while a server runs on it |
-| `--store ADDRESS` | `RUNDLET_STORE` | a folder, `file:words.txt` or `etcd://HOSTS/NAME` |
+| `--store ADDRESS` | `RUNDLET_STORE` | a folder, `file:words.txt`, `etcd://HOSTS/NAME` or \
+`postgresql://USER@HOST/DATABASE` |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
 | `-c NAME` | `RUNDLET_CONTEXT` | a place with a name, see [rundlet context](#rundlet-context) |
 

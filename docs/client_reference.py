@@ -47,9 +47,9 @@ with Client("http://127.0.0.1:8000") as client:
 
 ## With asyncio
 
-What `Client` returns is awaited, and what it iterates over is iterated over with `async for`. A
-task that is cancelled leaves no connection behind; a write that was being sent then may have been
-applied.
+If a method of `Client` returns a value, await it; if it returns an iterator, use `async for`. A
+task that is cancelled leaves no connection behind; if it was sending a write, the write may have
+been applied.
 
 ```python
 import asyncio

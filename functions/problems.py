@@ -1,7 +1,7 @@
 """Make every error answer in one place, as RFC 9457 problem details.
 
-Handlers raise ``Problem`` or let a ``StoreError`` pass. ``ErrorAnswers`` turns both, Falcon's own
-errors and unexpected exceptions into ``application/problem+json``.
+Handlers raise ``Problem`` or let a ``StoreError`` pass. ``ErrorAnswers`` turns these two, Falcon's
+own errors and unexpected exceptions into ``application/problem+json``.
 """
 
 from __future__ import annotations

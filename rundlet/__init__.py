@@ -19,7 +19,7 @@ from importlib import import_module
 from rundlet.version import __version__
 
 TYPE_CHECKING = False
-"""As in typing, which takes longer to import than all else that is needed here."""
+"""As ``typing.TYPE_CHECKING``; importing typing takes longer than the rest of this module."""
 
 if TYPE_CHECKING:
     from typing import Final
@@ -196,8 +196,9 @@ _MODULES: Final = {
     ),
     "rundlet.watching": ("Watch",),
 }
-"""Where each name is defined. A module is imported when a name of it is used: a program that uses
-records alone does not import httpx, and one that uses ``Client`` does not import asyncio."""
+"""The names of each module. A module is imported when one of its names is first used: a program
+that uses only records does not import httpx, and a program that uses ``Client`` does not import
+asyncio."""
 
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 

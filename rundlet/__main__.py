@@ -1,4 +1,4 @@
-"""``python -m rundlet``: the command, which the server's distribution holds."""
+"""``python -m rundlet``: the command, which is part of the server's distribution."""
 
 from __future__ import annotations
 

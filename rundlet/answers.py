@@ -32,7 +32,7 @@ def value_of(key: str, response: httpx.Response) -> Value:
 
 
 def info_of(key: str, response: httpx.Response) -> KeyInfo:
-    """Return what the answer to a ``HEAD`` of one key says."""
+    """Return the details of a key in the answer to a ``HEAD``."""
     headers = _headers_of(response)
     return KeyInfo(
         key=key,
@@ -48,7 +48,7 @@ def info_of(key: str, response: httpx.Response) -> KeyInfo:
 
 
 def is_absent(response: httpx.Response) -> bool:
-    """Return whether an answer says that the key does not exist; other answers are successes."""
+    """Return whether an answer means that the key does not exist; other answers are successes."""
     return response.status_code == 404
 
 
@@ -73,13 +73,13 @@ def page_of(response: httpx.Response, *, reverse: bool, values: bool) -> list[Ke
 
 
 def next_page_query(response: httpx.Response) -> str | None:
-    """Return the query of the next page; its path may lack what a proxy adds in front."""
+    """Return the query of the next page; its path may lack the prefix of a proxy."""
     link = response.links.get("next")
     return urlsplit(link["url"]).query if link else None
 
 
 def _headers_of(response: httpx.Response) -> dict[bytes, str]:
-    """Return all headers at once: httpx searches the whole list for each that it is asked for."""
+    """Return all headers at once, because httpx searches the whole list for each single one."""
     return {name.lower(): text.decode("latin-1") for name, text in response.headers.raw}
 
 

@@ -28,13 +28,14 @@ class AsyncClient(
 ):
     """A connection to a Rundlet server for asyncio; may be used by many tasks.
 
-    It has the methods of ``Client``, which says what each does and raises. What ``Client`` returns
-    is awaited here, and what it iterates over is iterated over with ``async for``.
+    It has the methods of ``Client``, whose documentation describes them and their errors. Await the
+    results of methods, and use ``async for`` with iterators.
 
-    Any number of tasks may send requests: 100 are under way at a time, beside watches and exports.
+    Any number of tasks may send requests; 100 requests are in flight at a time, besides watches and
+    exports.
 
-    One event loop uses it at a time; another one gets connections of its own. A task that is
-    cancelled leaves no connection behind. A write that was being sent then may have been applied.
+    One event loop uses the client at a time; another loop gets its own connections. If a task is
+    cancelled, its connection is closed; a write that it was sending may have been applied.
 
     The arguments are those of ``Client``.
     """

@@ -1,4 +1,4 @@
-"""``AsyncLock``: only one of many processes does something at a time."""
+"""``AsyncLock``: mutual exclusion between processes, for asyncio."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from rundlet.sending.running import run_async
 
 
 class AsyncLock:
-    """A lock that many processes and machines share, for asyncio; ``Lock`` says more.
+    """A lock that many processes and machines share, for asyncio; see ``Lock``.
 
-    While it is held, a task renews it. A task that is cancelled while it waits does not hold it.
+    While the lock is held, a task renews it. If a task is cancelled while it waits for the lock, it
+    does not hold the lock.
 
     Attributes:
         name: the key that is the lock; its value names the holder.
@@ -50,7 +51,7 @@ class AsyncLock:
         """Wait for the lock; return false if it was not free within ``timeout_s`` seconds.
 
         Raises:
-            RuntimeError: this object holds the lock.
+            RuntimeError: this object already holds the lock.
         """
         if self.is_held:
             raise RuntimeError("this lock is held; it is not reentrant")
@@ -60,7 +61,7 @@ class AsyncLock:
                 self._lease.acquire(timeout_s, answer_s), self._transport.send
             )
         except asyncio.CancelledError:
-            with contextlib.suppress(RundletError):  # it expires
+            with contextlib.suppress(RundletError):  # the lock then expires
                 await run_async(self._lease.withdraw(), self._transport.send)
             raise
         if is_held and self._renews:
@@ -68,10 +69,10 @@ class AsyncLock:
         return is_held
 
     async def release(self) -> None:
-        """Let another one have the lock.
+        """Release the lock.
 
         Raises:
-            LockLost: it was lost before.
+            LockLost: the lock was lost before.
         """
         task, self._task = self._task, None
         if task is not None:
@@ -84,7 +85,7 @@ class AsyncLock:
         """Do as ``Client.txn`` does, if the lock is still held at the moment of the commit.
 
         Raises:
-            LockLost: it is not; nothing was changed.
+            LockLost: the lock is not held; nothing was changed.
         """
         async with self._mutex:
             return await run_async(self._lease.txn(then, conditions), self._transport.send)
@@ -95,7 +96,7 @@ class AsyncLock:
             if not self.is_held:
                 return
             async with self._mutex:
-                with contextlib.suppress(RundletError):  # until the time is over
+                with contextlib.suppress(RundletError):  # try again until the lock expires
                     await run_async(self._lease.renew(), self._transport.send)
 
     async def __aenter__(self) -> Self:

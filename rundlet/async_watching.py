@@ -21,13 +21,13 @@ from rundlet.sending.running import run_async
 class AsyncWatch:
     """An asynchronous iterator over changes, in order; use it as a context manager.
 
-    It goes on through failures as ``Watch`` does. One task iterates. If that task is cancelled
-    while it waits, no event is lost: the iteration can go on. Leaving the block, or ``close``,
-    also from another task, ends it.
+    It reconnects after failures as ``Watch`` does. One task iterates. If that task is cancelled
+    while it waits, no event is lost, and the iteration can continue. Leaving the block ends the
+    iteration, as does ``close``, which another task may call, too.
     """
 
     def __init__(self, transport: AsyncTransport, opening: Callable[[], Call[FeedReader]]) -> None:
-        """``opening`` is done when the block is entered, or before the first event."""
+        """Run ``opening`` when the block is entered, or before the first event."""
         self._transport = transport
         self._opening = opening
         self._following: Following | None = None
@@ -37,11 +37,11 @@ class AsyncWatch:
 
     @property
     def position(self) -> int:
-        """The revision up to which all events have been returned; 0 before the watch begins."""
+        """The revision up to which all events were returned; 0 before the watch begins."""
         return 0 if self._following is None else self._following.position
 
     async def close(self) -> None:
-        """End the iteration, also from another task; closing twice is harmless."""
+        """End the iteration; another task may call it, too. Closing twice is harmless."""
         self._closed.set()
         await self._disconnect()
 
@@ -74,7 +74,7 @@ class AsyncWatch:
         return self._following
 
     async def _piece(self, following: Following) -> bytes | None:
-        """Read a piece, after connecting if need be; ``None``: the feed has ended."""
+        """Read a piece, after connecting if necessary; ``None`` if the feed has ended."""
         try:
             pieces = self._pieces or await self._connected(following)
             return await anext(pieces, None)
@@ -86,7 +86,7 @@ class AsyncWatch:
         self._response = response
         following.connected(response)
         self._pieces = pieces = response.aiter_bytes()
-        if self._closed.is_set():  # by a task that did not see the response yet
+        if self._closed.is_set():  # by a task that had no response to close yet
             await self._disconnect()
         return pieces
 
@@ -102,7 +102,7 @@ class AsyncWatch:
                 await response.aclose()
 
     async def __aenter__(self) -> Self:
-        """Begin: events that are committed from now on are not missed."""
+        """Begin the watch: no event that is committed from now on is missed."""
         await self._begun()
         return self
 

@@ -34,21 +34,22 @@ class Client(
 ):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
-    A process that is forked may use its parent's client: it opens connections of its own.
+    A forked process may use its parent's client, which opens new connections there.
 
     Every method raises ``ConnectionFailed``, ``Unavailable``, ``Unauthorized``, ``Forbidden``
-    and ``ServerError`` of ``rundlet.errors``; writes also raise ``OutcomeUnknown``. Any key that
-    is not empty works: the client sends a key that proxies would rewrite in another form.
+    and ``ServerError`` of ``rundlet.errors``; writes also raise ``OutcomeUnknown``. A key may be
+    any text that is not empty: if proxies would rewrite a key, the client sends it as base64url.
 
     Args:
         url: address of the server, ``http://HOST:PORT``, with a path if a proxy needs one.
         token: sent as ``Authorization: Bearer``.
         timeout_s: for connecting, and for each pause in an answer.
-        retries: how often a request is sent again, if that cannot apply it twice.
+        retries: how often to send a request again, if that cannot apply it twice.
         ca_file: PEM file of the authority that signed the server's certificate; by default
             ``SSL_CERT_FILE``, or the authorities that httpx trusts.
-        idempotent_retries: send a write again if its answer is lost, too. Each has an
-            ``Idempotency-Key``, by which the server does it once; it remembers each for a day.
+        idempotent_retries: send a write again even if its answer is lost. Each write then has an
+            ``Idempotency-Key``, with which the server applies it only once. By default the server
+            remembers keys for a day.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class Client(
         """Return the keys with a prefix as a ``MutableMapping``.
 
         Args:
-            prefix: stands before each key in the store, and is no part of the mapping's keys.
-            codec: what values are: ``text``, ``bytes``, ``json`` or ``cbor``; or an object that
-                makes bytes of values and values of bytes.
+            prefix: begins each key in the store; keys of the mapping do not include it.
+            codec: the type of the values: ``text``, ``bytes``, ``json`` or ``cbor``; or an object
+                that encodes and decodes values.
         """
         from rundlet.mappings.codecs import CODECS  # noqa: PLC0415 - few programs need it
         from rundlet.mappings.mapping import StoreMapping  # noqa: PLC0415 - see above

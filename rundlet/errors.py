@@ -1,4 +1,4 @@
-"""Every error the client raises, one tree.
+"""All errors of the client, in one tree.
 
     RundletError
     ├── BadRequest            the caller must change the request; nothing was changed
@@ -7,15 +7,15 @@
     ├── Forbidden             the token does not allow this
     │   └── ReadOnly          this server takes no writes
     ├── PreconditionFailed    the key did not meet the condition; has the current revision
-    ├── Conflict              conditions of a transaction failed; says which
+    ├── Conflict              conditions of a transaction failed; has the failed ones
     ├── LockLost              a lock was lost before it was released
-    ├── Compacted             the revision asked for is no longer kept
+    ├── Compacted             the requested revision is no longer kept
     ├── BackupGone            the lease of a backup has ended
     ├── Unavailable           not applied; try again later
     ├── OutcomeUnknown        the write may or may not have been applied
     ├── ConnectionFailed      no server reached, or it broke off a read; nothing was changed
-    └── ServerError           an answer that only a faulty server gives
-        └── Damaged           bytes on the server's disk are not what was written
+    └── ServerError           an answer that only a faulty server sends
+        └── Damaged           data on the server's disk is corrupted
 
 Absence is not an error: a missing key is ``None``.
 """
@@ -31,9 +31,9 @@ class RundletError(Exception):
     Attributes:
         status: HTTP status of the answer, 0 if there was none.
         problem: the problem's name (``read-only`` of ``/problems/read-only``), or empty.
-        request_id: what to look for in the server's log, or empty.
-        line: of an import, the row that ended it, from 1; 0 if there is none.
-        imported: of an import, how many rows are stored.
+        request_id: the id of the request in the server's log, or empty.
+        line: of an import, the row at which it ended, from 1; 0 if there is none.
+        imported: of an import, the number of stored rows.
     """
 
     status: int = 0
@@ -51,8 +51,8 @@ class TooLarge(BadRequest):
     """A key, value, transaction or list is larger than the server allows.
 
     Attributes:
-        limit: the most that is allowed; ``None`` if the server did not say.
-        got: what was sent; ``None`` if the server did not say.
+        limit: the limit of the server; ``None`` if the answer does not have it.
+        got: the size or number that was sent; ``None`` if the answer does not have it.
     """
 
     def __init__(self, message: str, *, limit: int | None = None, got: int | None = None) -> None:
@@ -62,7 +62,7 @@ class TooLarge(BadRequest):
 
 
 class Unauthorized(RundletError):
-    """The server asks for a token, or refuses this one.
+    """The server requires a token, or refuses this one.
 
     Attributes:
         is_token_refused: a token was sent, and it is unknown, expired or revoked.
@@ -115,11 +115,11 @@ class Conflict(RundletError):
 
 
 class LockLost(RundletError):
-    """A lock was lost before it was released: its time was over, or its key was written."""
+    """A lock was lost before it was released: it expired, or its key was written."""
 
 
 class Compacted(RundletError):
-    """The revision asked for is older than the history that is kept.
+    """The requested revision is older than the kept history.
 
     Attributes:
         oldest_revision: the oldest revision that can still be read; 0 if not known.
@@ -131,14 +131,14 @@ class Compacted(RundletError):
 
 
 class BackupGone(RundletError):
-    """There is no such backup: its lease has ended, or there never was one."""
+    """The backup does not exist: its lease has ended, or it never existed."""
 
 
 class Unavailable(RundletError):
     """The request was not applied; the same request may succeed later.
 
     Attributes:
-        retry_after_s: how long the server asks to wait; ``None`` if it did not say.
+        retry_after_s: how long the server asks to wait; ``None`` if the answer does not have it.
     """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -155,11 +155,11 @@ class ConnectionFailed(RundletError):
 
 
 class ServerError(RundletError):
-    """An answer that only a faulty server, or a server other than Rundlet, gives.
+    """An answer that only a faulty server, or a server other than Rundlet, sends.
 
-    After a write it is unknown whether anything was changed.
+    After a write, the outcome is unknown.
     """
 
 
 class Damaged(ServerError):
-    """Bytes on the server's disk are not what was written; the server sent none of them."""
+    """Data on the server's disk is corrupted; the server sent none of it."""

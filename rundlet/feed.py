@@ -1,8 +1,8 @@
 """Turns the lines of a feed into events, without I/O.
 
-The server sends each event of a commit on a line, and the events of one commit one after the other.
-A connection may break between them. So events are held back until their commit is whole, and the
-position moves only then: a feed that resumes there neither loses nor repeats an event.
+The server sends one event on each line, and the events of a commit one after the other. A
+connection may break between them. So the reader holds events back until their commit is complete,
+and only then advances the position: a feed that resumes there neither loses nor repeats an event.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NDJSON_TYPE = "application/x-ndjson"
 
 
 class FeedReader:
-    """What has been read of a feed.
+    """The state of a feed that is being read.
 
     Attributes:
         position: a feed resumes after this revision.
@@ -36,7 +36,7 @@ class FeedReader:
 
     @property
     def path(self) -> str:
-        """What to ask a server for."""
+        """The path of the next request for the feed."""
         return changes_path(self._prefix, self.position, include_values=self._include_values)
 
     def begin(self) -> None:
@@ -44,10 +44,10 @@ class FeedReader:
         self._held = []
 
     def take(self, line: bytes) -> list[Event]:
-        """Return the events of the commit that a line completes; mostly of none.
+        """Return the events of the commit that a line completes, or no events.
 
         Raises:
-            RundletError: the line says that the feed ends, and why; or it is no line of a feed.
+            RundletError: the line has the problem that ended the feed, or is not a line of a feed.
         """
         fields = _fields(line)
         if "problem" in fields:
@@ -88,7 +88,7 @@ def changes_path(
 
 
 def decode_event(fields: Fields, *, has_value: bool) -> Event:
-    """One event; ``has_value`` if values were asked for."""
+    """Decode an event; ``has_value`` if values were requested."""
     is_omitted = "value_omitted" in fields and fields.fact("value_omitted")
     return Event(
         key=fields.text("key"),
@@ -119,7 +119,7 @@ def _fields(line: bytes) -> Fields:
 
 
 def _error(fields: Fields) -> RundletError:
-    """Return what the server would have answered, had it known that at the beginning."""
+    """Return the error for the problem in a line, as if the server had answered with it."""
     problem = Fields(fields.as_dict()["problem"])
     status = problem.number("status")
     response = httpx.Response(

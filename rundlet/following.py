@@ -1,4 +1,4 @@
-"""What a watch knows of its feed, without I/O: both kinds of watch have it in common."""
+"""The state of a watch, without I/O; both kinds of watch share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rundlet.model import Event
 from rundlet.sending.retrying import backoff_s
 
 SILENT_S: Final = 45.0
-"""A server gives a sign of life every 15 seconds; after this, the connection is taken for dead."""
+"""The server sends a heartbeat every 15 seconds; without one for so long, reconnect."""
 HEADERS: Final = {"Accept": NDJSON_TYPE}
 BROKEN: Final = (httpx.HTTPError, httpx.StreamError, OSError, ValueError)
 """What httpx raises when a feed breaks off."""
@@ -21,10 +21,10 @@ _BACKOFF_MAX_S: Final = 2.0
 
 
 class Following:
-    """Turns the pieces of a feed into events, and remembers where it goes on.
+    """Turns the pieces of a feed into events, and keeps the position at which to resume.
 
     Attributes:
-        position: the revision up to which all events have been returned.
+        position: the revision up to which all events were returned.
     """
 
     def __init__(self, reader: FeedReader) -> None:
@@ -38,14 +38,14 @@ class Following:
 
     @property
     def path(self) -> str:
-        """What to ask a server for."""
+        """The path of the next request for the feed."""
         return self._reader.path
 
     def connected(self, response: httpx.Response) -> None:
         """Begin to read an answer.
 
         Raises:
-            ServerError: it is no feed.
+            ServerError: the answer is not a feed.
         """
         self._reader.begin()
         self._lines.clear()
@@ -56,14 +56,14 @@ class Following:
             raise ServerError(message)
 
     def feed(self, piece: bytes | None) -> None:
-        """Take a piece of the answer; ``None``: it has ended.
+        """Read a piece of the answer; ``None`` if the answer has ended.
 
         Raises:
-            ConnectionFailed: it has ended, which it never does by itself.
+            ConnectionFailed: the answer has ended; a feed never ends by itself.
         """
         if piece is None:
             raise ConnectionFailed("the server ended the feed")
-        # httpx would end lines also where a key has U+2028, which JSON allows.
+        # httpx would also end a line at U+2028, which a key in JSON may contain.
         first, *others = piece.split(b"\n")
         self._parts.append(first)
         for other in others:
@@ -71,10 +71,10 @@ class Following:
             self._parts = [other]
 
     def next_event(self) -> Event | None:
-        """Return the next event of what has been read; ``None`` if it has none.
+        """Return the next event of the pieces so far; ``None`` if there is none.
 
         Raises:
-            RundletError: the server ends the feed, and why; or it is no feed.
+            RundletError: a problem ended the feed, or the answer is not a feed.
         """
         while not self._ready and self._lines:
             self._failures = 0

@@ -38,7 +38,7 @@ def key_bytes(key: str) -> bytes:
 
     Raises:
         BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
-        TypeError: it is no text.
+        TypeError: the key is not text.
     """
     if not key:
         message = "the key is empty; give a key of at least one character"
@@ -54,10 +54,10 @@ def key_bytes(key: str) -> bytes:
 
 
 def several(keys: Keys) -> Keys:
-    """Return many keys; a text, which is an iterable of its characters, is a mistake.
+    """Return ``keys`` unless it is a single text, which would iterate over its characters.
 
     Raises:
-        TypeError: they are one text.
+        TypeError: ``keys`` is a single text.
     """
     if isinstance(keys, str):
         message = f"these are to be many keys, got the text {keys!r}; write it as [{keys!r}]"

@@ -1,4 +1,4 @@
-"""``Lock``: only one of many processes does something at a time."""
+"""``Lock``: mutual exclusion between processes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from rundlet.sending.running import run
 from rundlet.sending.transport import Transport
 
 RENEWALS: Final = 3
-"""A lock is renewed so often in each ``ttl``: two may fail."""
+"""How often a lock is renewed in each ``ttl``: two renewals may fail."""
 
 
 class Lock:
     """A lock that many processes and machines share; use it as a context manager.
 
-    While it is held, a thread renews it. If its holder stops for longer than ``ttl``, or cannot
-    reach the server for so long, the lock is lost, and another one may acquire it: no lock over a
-    network can prevent that. So what the holder writes elsewhere should carry the ``token``, and
-    what receives it should refuse a token that is less than one it has seen. In the same store,
-    ``txn`` does as much.
+    While the lock is held, a thread renews it. If the holder stops for longer than ``ttl``, or
+    cannot reach the server for so long, the lock is lost, and another process may acquire it: no
+    lock over a network can prevent that. So if the holder writes to another system, it should send
+    the ``token``, and that system should refuse a token that is less than one it has seen. For
+    writes to the same store, use ``txn``.
 
-    It is not reentrant, and not fair: any process that waits may be next. One thread uses it.
+    The lock is not reentrant, and not fair: any waiting process may be next. Only one thread may
+    use a ``Lock``.
 
     Attributes:
         name: the key that is the lock; its value names the holder.
@@ -37,7 +38,7 @@ class Lock:
         self._transport = transport
         self._lease = Lease(name, ttl)
         self._renews = renew
-        self._mutex = threading.Lock()  # while a request changes the revision of the key
+        self._mutex = threading.Lock()  # held while a request changes the revision of the key
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -58,7 +59,7 @@ class Lock:
         """Wait for the lock; return false if it was not free within ``timeout_s`` seconds.
 
         Raises:
-            RuntimeError: this object holds the lock.
+            RuntimeError: this object already holds the lock.
         """
         if self.is_held:
             raise RuntimeError("this lock is held; it is not reentrant")
@@ -74,10 +75,10 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let another one have the lock.
+        """Release the lock.
 
         Raises:
-            LockLost: it was lost before.
+            LockLost: the lock was lost before.
         """
         self._ended.set()
         if self._thread is not None:
@@ -90,7 +91,7 @@ class Lock:
         """Do as ``Client.txn`` does, if the lock is still held at the moment of the commit.
 
         Raises:
-            LockLost: it is not; nothing was changed.
+            LockLost: the lock is not held; nothing was changed.
         """
         with self._mutex:
             return run(self._lease.txn(then, conditions), self._transport.send)
@@ -101,7 +102,7 @@ class Lock:
                 try:
                     run(self._lease.renew(), self._transport.send)
                 except RundletError:
-                    continue  # until the time is over
+                    continue  # try again until the lock expires
                 except RuntimeError:
                     return  # the client is closed
 

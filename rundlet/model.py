@@ -14,18 +14,18 @@ TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of one key, as one commit wrote it.
+    """A value of a key, as a commit wrote it.
 
     Attributes:
-        key: as it was asked for.
+        key: the requested key.
         data: the exact bytes.
-        revision: number of the commit in the whole store.
+        revision: number of the commit that wrote it.
         version: n-th write of this key since it was last created, from 1.
         content_type: as stored.
         expires: when it expires (UTC); ``None``: never.
-        etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
-        modified: when it was written, to the second (UTC); ``None`` if many came at once.
-        size: of the whole value, if ``data`` is the part of it that was asked for.
+        etag: strong and opaque, for ``if_match``; ``None`` in results with many values.
+        modified: when it was written, to the second (UTC); ``None`` in results with many values.
+        size: of the whole value in bytes, if only a part was requested.
         meta: metadata that was stored with it, texts by name.
     """
 
@@ -46,7 +46,7 @@ class Value:
         return self.data.decode()
 
     def json(self) -> Any:  # noqa: ANN401 - a program knows what it stored
-        """Return what the bytes are as JSON; raises ``ValueError`` if they are none."""
+        """Decode the bytes as JSON; raises ``ValueError`` if they are not JSON."""
         import json  # noqa: PLC0415 - few programs need it
 
         return json.loads(self.data)
@@ -57,16 +57,16 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What a list, or ``head``, shows of a key.
+    """The details of a key in a list, or from ``head``.
 
     Attributes:
         size: of the value, in bytes.
-        value: ``None`` unless values were asked for.
-        is_prefix: this is no key but the prefix of several keys, up to the delimiter; its
+        value: ``None`` unless values were requested.
+        is_prefix: this is not a key but the prefix of several keys, up to the delimiter; its
             numbers are 0.
         time: when the value was written (UTC).
         expires: when it expires (UTC); ``None``: never.
-        meta: of the value; empty unless metadata was asked for.
+        meta: of the value; empty unless metadata was requested.
     """
 
     key: str
@@ -84,7 +84,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a ``set`` did; the key is new if ``version`` is 1.
+    """The result of a ``set``; the key is new if ``version`` is 1.
 
     Attributes:
         etag: for ``if_match``; ``None`` after a write with ``if_revision``.
@@ -100,17 +100,17 @@ class Event:
     """One change of one key.
 
     Attributes:
-        key: which key.
+        key: the key.
         op: ``put``, ``delete``, ``expire``, ``restore`` or ``erase``.
-        revision: number of the commit; all events of one commit have the same.
+        revision: number of the commit, the same for all events of a commit.
         version: of the key; 0 if it has no value now.
         size: of the value, in bytes.
         content_type: as stored.
         time: of the commit (UTC).
         expires: when the value expires (UTC); ``None``: never.
-        is_last: it is the last event of its commit.
-        data: the value, if values were asked for and there is one.
-        is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+        is_last: this is the last event of its commit.
+        data: the value, if values were requested and there is one.
+        is_value_omitted: the value was requested but is too large for a feed: use ``get``.
         meta: of the value.
     """
 
@@ -134,8 +134,8 @@ class ChangesPage:
 
     Attributes:
         events: whole commits, oldest first.
-        next_since: where the next page begins.
-        oldest_revision: the oldest revision that changes can be read from.
+        next_since: the ``since`` of the next page.
+        oldest_revision: the oldest revision from which changes can be read.
     """
 
     events: list[Event]
@@ -159,14 +159,14 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a key; a missing key is no error."""
+    """Remove a key; a missing key is not an error."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps all else."""
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps everything else."""
 
     key: str
     by: int = 1
@@ -182,12 +182,12 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again a value that a key had, named by a version or by a revision.
+    """Write an earlier value of a key again, named by a version or by a revision.
 
     Attributes:
-        version: of those since the key was last created.
-        revision: the value that the key had then.
-        ttl: seconds until the restored value expires; ``None``: it does not.
+        version: the n-th write since the key was last created.
+        revision: restore the value that the key had at this revision.
+        ttl: seconds until the restored value expires; ``None``: never.
     """
 
     key: str
@@ -201,7 +201,7 @@ Op = Put | Delete | Add | Touch | Restore
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of a key at the moment of the commit; all fields given must hold.
+    """A condition on a key at the moment of the commit; all given fields must hold.
 
     Attributes:
         revision: the key's revision is this one.
@@ -217,7 +217,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class OpResult:
-    """What one operation did; fields that do not apply to its kind are ``None``.
+    """The result of one operation; fields that do not apply to its kind are ``None``.
 
     Attributes:
         found: the key had a value before (``Delete``).

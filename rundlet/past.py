@@ -1,4 +1,4 @@
-"""The records of the past: versions of a key, differences, what was restored or erased."""
+"""The records of history: versions, differences, and the results of rollbacks and erasures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 Place = int | datetime | str
-"""A state of the store: a revision, or a time, as text in the form of RFC 3339."""
+"""A state of the store: a revision, or a time; a text is a time in the form of RFC 3339."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a key held at one of two moments; fields as in ``Version``."""
+    """The state of a key at one of two moments, without its value; fields as in ``Version``."""
 
     revision: int
     version: int
@@ -52,7 +52,7 @@ class Difference:
 
     Attributes:
         change: ``added``, ``changed`` or ``removed``.
-        before, after: what it held then; ``None``: it had no value.
+        before, after: its states at the two moments; ``None`` if it had no value.
     """
 
     key: str
@@ -63,11 +63,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What a rollback did, or would do.
+    """The result of a rollback, or of a dry run.
 
     Attributes:
         revision: of its commit; of the head if it wrote nothing.
-        changes: of a dry run, from now to what would be; otherwise empty.
+        changes: of a dry run, from the current state to the result; otherwise empty.
     """
 
     revision: int
@@ -82,8 +82,8 @@ class Retention:
     """Which history a store keeps.
 
     Attributes:
-        keep_versions: so many newest versions of each key that has a value.
-        keep_for_s: everything that could be seen in the last so many seconds.
+        keep_versions: how many of the newest versions of each key that has a value.
+        keep_for_s: for how many seconds every earlier state of the store stays readable.
     """
 
     keep_versions: int
@@ -92,12 +92,13 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure did.
+    """The result of an erasure.
 
     Attributes:
         revision: of its commit.
-        versions: how many can no longer be read.
-        is_pending: their bytes are still to be removed by a compaction.
+        versions: number of versions that it erased; 0 if the key was erased before, also by an
+            attempt whose answer was lost.
+        is_pending: a compaction has not yet removed their bytes from the disk.
     """
 
     revision: int

@@ -1,4 +1,4 @@
-"""Turns an answer that is not a success into the error that it means."""
+"""Turns an answer that is not a success into an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rundlet.errors import (
 )
 from rundlet.schemes import scheme_advice_of_answer
 
-# A proxy answers with these after it lost the server: how far a write got is then unknown.
+# A proxy sends these if it has lost the server; the outcome of a write is then unknown.
 _GATEWAY_STATUSES = frozenset({502, 504})
 _UNAVAILABLE_STATUSES = frozenset({429, 503, 507})
 _LARGE_STATUSES = frozenset({413, 414})
@@ -33,7 +33,7 @@ _FALLBACK_RETRY_AFTER_S = 1.0
 
 
 def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
-    """Return the error that an answer means, with the server's text if it sent one."""
+    """Return the error for an answer, with the server's message if there is one."""
     members = _problem_members(response)
     error = _typed_error(response, members, is_write=is_write)
     error.status = response.status_code
@@ -45,7 +45,7 @@ def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
 
 
 def is_problem(response: httpx.Response) -> bool:
-    """Return whether an answer is of the type that errors of the server have."""
+    """Return whether an answer has the content type of the server's errors."""
     content_type: str = response.headers.get("Content-Type", "")
     return content_type.startswith("application/problem+json")
 

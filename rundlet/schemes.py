@@ -1,4 +1,4 @@
-"""Recognises what keeps HTTPS from working: another scheme than the server's, or a certificate."""
+"""Recognizes why HTTPS fails: the scheme of the address is wrong, or the certificate is bad."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from urllib.parse import urlsplit
 
 _PROBE_TIMEOUT_S: Final = 2.0
 _NOT_TLS: Final = re.compile("WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE")
-"""What OpenSSL makes of an answer in plain text, by its version."""
+"""Errors of OpenSSL for an answer in plain text; they depend on its version."""
 _NOT_HTTP: Final = re.compile(r"\Aillegal request line\Z|\A\x15\x03")
-"""What httpx makes of an alert of TLS, and the alert itself, which ``http.client`` shows."""
+"""The error of httpx for a TLS alert, and the alert itself, which ``http.client`` reports."""
 _HTTPS_PORT: Final = re.compile("HTTPS (?:port|server)|SSL-enabled server port")
-"""What nginx, Go and Apache say to plain HTTP on such a port, besides the status 400."""
+"""The messages of nginx, Go and Apache to plain HTTP on such a port, with the status 400."""
 _CERTIFICATE_ADVICE: Final = {
     "certificate has expired": "renew it on the server",
     "certificate is not yet valid": "compare the clocks of both machines",
     "Hostname mismatch": "use a name that the certificate has",
     "IP address mismatch": "use a name that the certificate has",
 }
-"""What to do about each reason of OpenSSL's to refuse a certificate."""
+"""What to do about each reason for which OpenSSL refuses a certificate."""
 
 _NOISE: Final = re.compile(r"\[[^]]*\] | \(_ssl\.c:\d+\)")
 
 
 def reason_of(ex: Exception) -> str:
-    """Return why there is no answer, without numbers of errors and lines of OpenSSL's source."""
+    """Return why there is no answer, without OpenSSL's error numbers and source lines."""
     return _NOISE.sub("", str(ex)) or type(ex).__name__
 
 
@@ -49,13 +49,13 @@ def scheme_advice(url: str, ex: Exception) -> str | None:
     """Return what is wrong with the scheme of an address, and the right address.
 
     Args:
-        url: where the request went.
-        ex: why there is no answer. If it says that the answer is not HTTP, this makes sure by a TLS
-            handshake, which takes 2 s at most and sends nothing else. A port that only closes the
-            connection is not asked: a server that ends does that, too.
+        url: the address of the request.
+        ex: why there is no answer. If the answer is not HTTP, this checks the port with a TLS
+            handshake, which takes at most 2 s and sends nothing else. If the port only closed the
+            connection, it makes no handshake, because a server that ends does that, too.
 
     Returns:
-        a clause; ``None`` if the scheme is right, or this cannot be known.
+        A clause; ``None`` if the scheme is right or unknown.
     """
     if urlsplit(url).scheme == "https":
         return _use_http(url) if _NOT_TLS.search(str(ex)) else None
@@ -63,7 +63,7 @@ def scheme_advice(url: str, ex: Exception) -> str | None:
 
 
 def scheme_advice_of_answer(url: str, status: int, text: str) -> str | None:
-    """Return the same for an answer: other servers answer plain HTTP on a port for HTTPS."""
+    """Return the advice for an answer: other servers answer plain HTTP on a port for HTTPS."""
     is_refused = status == 400 and urlsplit(url).scheme == "http" and _HTTPS_PORT.search(text)
     return _use_https(url) if is_refused else None
 
@@ -79,7 +79,7 @@ def _use_https(url: str) -> str:
 
 
 def _speaks_tls(url: str) -> bool:
-    """Return whether a port answers a TLS handshake, be it to refuse it."""
+    """Return whether a port answers a TLS handshake, even if it refuses it."""
     parts = urlsplit(url)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

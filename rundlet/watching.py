@@ -20,13 +20,12 @@ from rundlet.sending.transport import Transport
 class Watch:
     """An iterator over changes, in order; use it as a context manager, or call ``close``.
 
-    It connects again by itself, however often the server or the network fails, and goes on where
-    it was: no event is lost, none comes twice. One thread iterates; any other may call ``close``,
-    which ends the iteration.
+    If the server or the network fails, it reconnects and resumes at its position: no event is lost
+    or repeated. One thread iterates; any other thread may call ``close``, which ends the iteration.
     """
 
     def __init__(self, transport: Transport, reader: FeedReader) -> None:
-        """Begin at the position of ``reader``; the first connection is made by the first event."""
+        """Begin at the position of ``reader``; the first ``next`` connects."""
         self._transport = transport
         self._following = Following(reader)
         self._response: httpx.Response | None = None
@@ -35,11 +34,11 @@ class Watch:
 
     @property
     def position(self) -> int:
-        """The revision up to which all events have been returned: pass it as ``since`` later."""
+        """The revision up to which all events were returned: pass it as ``since`` later."""
         return self._following.position
 
     def close(self) -> None:
-        """End the iteration, also from another thread; closing twice is harmless."""
+        """End the iteration; any thread may call it. Closing twice is harmless."""
         self._is_closed.set()
         response = self._response
         if response is not None:
@@ -52,9 +51,9 @@ class Watch:
         """Wait for the next event.
 
         Raises:
-            Compacted: the watch was away for longer than history is kept.
-            Unauthorized, Forbidden: the token is valid no longer.
-            RundletError: any other error that no second attempt helps against.
+            Compacted: the watch was disconnected for longer than the history is kept.
+            Unauthorized, Forbidden: the token is no longer valid.
+            RundletError: any other error for which a retry is useless.
             StopIteration: ``close`` was called.
         """
         while not self._is_closed.is_set():
@@ -74,7 +73,7 @@ class Watch:
         raise StopIteration
 
     def _advance(self) -> None:
-        """Read a piece, after connecting if need be."""
+        """Read a piece, after connecting if necessary."""
         if self._response is None:
             self._connect()
         try:
@@ -88,7 +87,7 @@ class Watch:
         self._response = response
         self._following.connected(response)
         self._pieces = response.iter_bytes()
-        if self._is_closed.is_set():  # by a thread that did not see the response yet
+        if self._is_closed.is_set():  # by a thread that had no response to close yet
             _cut(response)
 
     def _disconnect(self) -> None:
@@ -106,9 +105,9 @@ class Watch:
 
 
 def _cut(response: httpx.Response) -> None:
-    """End the wait of the thread that reads an answer: to close the socket would not do that."""
+    """End the read of another thread; closing the socket would not wake it."""
     connection = response.extensions["network_stream"].get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):
-            # Of the TCP connection, also under TLS, whose own method ends TLS first.
+            # This shuts down the TCP connection even under TLS, whose own method ends TLS first.
             socket.socket.shutdown(connection, socket.SHUT_RDWR)

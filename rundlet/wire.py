@@ -1,7 +1,7 @@
 """Bodies on the wire: transactions to CBOR, answers in CBOR or JSON to records.
 
-Values travel as byte strings in CBOR; a JSON answer has ``text`` or ``base64`` instead. Metadata of
-a single value is in headers, percent-encoded where that is needed.
+Values are byte strings in CBOR; a JSON answer has ``text`` or ``base64`` instead. Metadata of a
+single value is in headers, percent-encoded if necessary.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 
 def bytes_of(value: object) -> bytes:
-    """Return the bytes of a value that is bytes, or like them.
+    """Return the bytes of a value that is ``bytes``, ``bytearray`` or ``memoryview``.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the value has another type.
     """
     if isinstance(value, bytes):
         return value
@@ -98,7 +98,7 @@ def bytes_of(value: object) -> bytes:
 def encode_txn(
     then: Sequence[Op], conditions: Sequence[Condition], otherwise: Sequence[Op] | None
 ) -> bytes:
-    """A transaction as the body of ``POST /v1/txn``."""
+    """Encode a transaction as the body of ``POST /v1/txn``."""
     body: dict[str, list[dict[str, Wire]]] = {"then": [_op_fields(op) for op in then]}
     if conditions:
         body["if"] = [_condition_fields(condition) for condition in conditions]
@@ -156,51 +156,51 @@ class Fields:
         return self._members.get(name) is not None
 
     def as_dict(self) -> dict[str, object]:
-        """All members as they came."""
+        """Return all members unchanged."""
         return {str(name): member for name, member in self._members.items()}
 
     def number(self, name: str, default: int | None = None) -> int:
-        """A whole number."""
+        """Return a whole number."""
         member = self._members.get(name, default)
         if isinstance(member, int) and not isinstance(member, bool):
             return member
         raise self._unexpected(name)
 
     def decimal(self, name: str) -> float:
-        """A number, whole or not."""
+        """Return a number, whole or not."""
         member = self._members.get(name)
         if isinstance(member, int | float) and not isinstance(member, bool):
             return float(member)
         raise self._unexpected(name)
 
     def part(self, name: str) -> Fields:
-        """An object within this one."""
+        """Return an object within this one."""
         return Fields(self._members.get(name))
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Text."""
+        """Return text."""
         member = self._members.get(name, default)
         if isinstance(member, str):
             return member
         raise self._unexpected(name)
 
     def fact(self, name: str) -> bool:
-        """True or false."""
+        """Return true or false."""
         member = self._members.get(name)
         if isinstance(member, bool):
             return member
         raise self._unexpected(name)
 
     def rows(self, name: str) -> list[Fields]:
-        """A list of objects."""
+        """Return a list of objects."""
         return [Fields(member) for member in self._list(name)]
 
     def texts(self, name: str) -> list[str]:
-        """A list of text."""
+        """Return a list of texts."""
         return [str(member) for member in self._list(name)]
 
     def texts_by_name(self, name: str) -> dict[str, str]:
-        """An object of texts; empty if there is none."""
+        """Return an object of texts; empty if there is none."""
         member = self._members.get(name)
         if member is None:
             return {}
@@ -209,7 +209,7 @@ class Fields:
         raise self._unexpected(name)
 
     def value(self) -> bytes:
-        """A value's bytes, in whichever of the three forms they came."""
+        """Return the bytes of a value, from whichever of the three forms the object has."""
         if "value" in self:
             member = self._members["value"]
             if isinstance(member, bytes):
@@ -230,10 +230,10 @@ class Fields:
 
 
 def decode_body(body: bytes, content_type: str) -> Fields:
-    """The object an answer's body holds.
+    """Decode the object in the body of an answer.
 
     Raises:
-        ServerError: the body is not whole, not an object, or of another content type.
+        ServerError: the body is incomplete, not an object, or of another content type.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     try:
@@ -249,7 +249,7 @@ def decode_body(body: bytes, content_type: str) -> Fields:
 
 
 def decode_item(item: Fields) -> Value | None:
-    """One item of an mget, or a key of a list that carries its value."""
+    """Decode an item of an mget, or a key of a list with its value."""
     if "found" in item and not item.fact("found"):
         return None
     return Value(
@@ -264,7 +264,7 @@ def decode_item(item: Fields) -> Value | None:
 
 
 def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
-    """One key of a list."""
+    """Decode a key of a list."""
     return KeyInfo(
         key=row.text("key"),
         revision=row.number("revision"),
@@ -279,7 +279,7 @@ def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
 
 
 def decode_commit(fields: Fields) -> Commit:
-    """The answer to a transaction."""
+    """Decode the answer to a transaction."""
     return Commit(
         succeeded=fields.fact("succeeded"),
         revision=fields.number("revision"),

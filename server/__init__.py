@@ -14,6 +14,7 @@ breaks when it ends, and the workers check that it is alive (``granian.worker``)
 
 ``run`` starts and stops everything in order; ``greeting`` makes the text that a server prints when
 it is ready, and ``own_command`` the command as a person types it.
-The rooms: ``listen`` (address and TLS), ``waitress`` and ``granian`` (the two ways to serve),
-``helpers`` (processes beside the server).
+
+The packages: ``listen`` (address and TLS), ``waitress`` and ``granian`` (the two ways to serve),
+``messages`` (the checks of requests that both make), ``helpers`` (processes beside the server).
 """

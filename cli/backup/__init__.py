@@ -1,4 +1,4 @@
 """Backups: ``rundlet backup`` copies a store, ``rundlet restore`` makes a store of a copy.
 
-``places`` says where backups are kept, ``sources`` where they come from.
+``places`` opens the places of backups, ``sources`` the stores to back up.
 """

@@ -1,4 +1,4 @@
-"""``rundlet backup``: copy a store into a directory, fully at first and then what is new."""
+"""``rundlet backup``: copy a store into a directory, at first as a whole, later only new data."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ commands = typer.Typer()
 _AGAIN: Final = "the backup is not complete; run the same command again, and it goes on from here"
 
 _NICENESS: Final = 10
-"""Requests go first if there is more to do than processors, and so does the maintenance process:
-a store can wait longer for its backup than for a compaction."""
+"""If the processors are busy, requests and the maintenance process run before the backup: a store
+can wait longer for its backup than for a compaction."""
 
 
 @commands.command("backup")
@@ -82,7 +82,7 @@ def backup(
     """Copy a store.
 
     Copies what the directory does not have yet, while the store is in use; rundlet restore makes a
-    store of it again. A command that was interrupted goes on where it was.
+    store of it again. After an interruption the same command resumes.
 
     Example: rundlet backup /mnt/backups --url http://db:8000
     """

@@ -28,13 +28,13 @@ _PASSING: Final = (
     *(ConnectionFailed, OutcomeUnknown, ServerError, Unavailable),
     *(errors.BackupGone, errors.Unavailable),
 )
-"""A server that restarts, or a store that is busy: what may be over in a moment."""
+"""Errors that may be over in a moment, such as those of a server that restarts."""
 
 
 def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
     """Take a backup whenever something was committed, until the process is interrupted.
 
-    Once there is a first backup, a server that restarts does not end this.
+    After the first backup, a restart of the server does not end this.
 
     Raises:
         Interrupted: Ctrl-C; the message has the recovery point.
@@ -65,13 +65,13 @@ def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
 
 
 def _head_after(target: Target, revision: int) -> int:
-    """Return the newest revision of a store; of one that is opened here, wait for the next."""
+    """Return the newest revision; for a store opened here, wait for one after ``revision``."""
     if isinstance(target, Client):
         head = target.info().get("revision")
         return head if isinstance(head, int) else 0
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     return target.store.wait(max(0, revision), _WAIT_S if revision >= 0 else 0)
 
 

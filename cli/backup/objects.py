@@ -1,4 +1,4 @@
-"""Backups in an object store: S3, Google Cloud Storage, Azure, and what speaks like them.
+"""Backups in an object store: S3, Google Cloud Storage, Azure, and compatible ones.
 
 The library is obstore, the extra ``objects``. It takes keys and addresses from the environment as
 the tools of each store do: ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``GOOGLE_…``, ``AZURE_…``.
@@ -25,13 +25,13 @@ _Answer = TypeVar("_Answer")
 
 
 class ObjectPlace:
-    """The objects below a URL; see ``BackupPlace``. What is put there is durable at once."""
+    """The objects below a URL; see ``BackupPlace``. A written object is durable at once."""
 
     def __init__(self, url: str) -> None:
-        """Open the store of a URL; nothing is asked of it yet.
+        """Open the store of a URL, without sending a request.
 
         Raises:
-            CommandError: the URL, or what the environment says of the store, cannot be used.
+            CommandError: the URL, or the configuration in the environment, is invalid.
         """
         self._url = url.rstrip("/")
         try:
@@ -77,12 +77,12 @@ class ObjectPlace:
         """See ``BackupPlace.sync``."""
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask the store.
+        """Send a request to the store.
 
         Raises:
             FileNotFoundError: there is no such object.
-            CommandError: it refuses the keys.
-            Unavailable: anything else; obstore has tried again by itself.
+            CommandError: the store refuses the keys.
+            Unavailable: any other error; obstore has already retried.
         """
         with self._explained():
             return ask()
@@ -101,7 +101,7 @@ class ObjectPlace:
 
 
 def _is_refusal(ex: Exception) -> bool:
-    """Return whether keys are refused; of a list, obstore says so in the text alone."""
+    """Return whether keys are refused; for a list, obstore reports it only in the text."""
     kinds = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
     return isinstance(ex, kinds) or "403 Forbidden" in str(ex)
 

@@ -1,4 +1,4 @@
-"""Where backups are kept: a directory, or the URL of an object store."""
+"""The places of backups: a directory, or the URL of an object store."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PlaceArgument = Annotated[
 
 @contextmanager
 def opened_place(text: str) -> Iterator[BackupPlace]:
-    """Open a place to write to; no other process may write to it meanwhile.
+    """Open a place for writing; no other process may write to it meanwhile.
 
-    A directory is locked. An object store knows no locks.
+    A directory is locked. An object store has no locks.
     """
     if _is_url(text):
         yield _object_place(text)
@@ -31,10 +31,10 @@ def opened_place(text: str) -> Iterator[BackupPlace]:
 
 
 def existing_place(text: str) -> BackupPlace:
-    """Return a place to read from.
+    """Return a place for reading.
 
     Raises:
-        CommandError: there is none.
+        CommandError: the directory does not exist.
     """
     if _is_url(text):
         return _object_place(text)

@@ -1,4 +1,4 @@
-"""``rundlet restore``: make a store in a new folder of what a backup directory holds."""
+"""``rundlet restore``: make a store in a new folder from a backup."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def restore(
 ) -> None:
     """Restore a backup.
 
-    By default of the newest one, as it was then. The new store has a new id, and its revisions go
-    on far above all that were backed up. The folder must be empty or missing.
+    By default the newest one, as of its revision. The new store has a new id, and its revisions
+    continue far above all revisions in the backups. The folder must be empty or missing.
 
     Example: rundlet restore /mnt/backups --to ./data --to-time 10m
     """

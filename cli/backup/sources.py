@@ -1,4 +1,4 @@
-"""Where backups come from: a server, or a store that is opened here."""
+"""The stores to back up: of a server, or opened in this process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rundlet_server.storage.backing import Backup, BackupFile, BackupSource, lea
 from rundlet_server.storage.errors import BackupGone
 
 LEASE_S: Final = 600.0
-"""A command asks for the next part long before this is over."""
+"""Long enough: a command requests the next part much sooner."""
 _ATTEMPTS: Final = 5
 _Result = TypeVar("_Result")
 
 
 def with_source(target: Target, work: Callable[[BackupSource], _Result]) -> _Result:
-    """Hold a backup of a store and work on it; hold another one if it ends meanwhile."""
+    """Take a backup of a store and work on it; if its lease ends meanwhile, take another one."""
     for _ in range(_ATTEMPTS - 1):
         with suppress(BackupGone), source_of(target) as source:
             return work(source)
@@ -29,11 +29,11 @@ def with_source(target: Target, work: Callable[[BackupSource], _Result]) -> _Res
 
 @contextmanager
 def source_of(target: Target) -> Iterator[BackupSource]:
-    """Hold a backup of a store as long as the block runs."""
+    """Hold a backup of a store while the block runs."""
     if not isinstance(target, Client):
         from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
 
-        assert isinstance(target, StoreTarget)  # what is not a client
+        assert isinstance(target, StoreTarget)  # the only other target
         with leased(target.store.backups, LEASE_S) as source:
             yield source
         return
@@ -46,7 +46,7 @@ def source_of(target: Target) -> Iterator[BackupSource]:
 
 
 def _taken(client: Client) -> rundlet.Backup:
-    """Let a server hold a backup; the first one of a large store takes many requests."""
+    """Take a backup on a server; the first one of a large store takes many requests."""
     while True:
         try:
             return client.take_backup(lease_s=LEASE_S)

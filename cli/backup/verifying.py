@@ -10,10 +10,10 @@ from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 
 
 def verify_directory(directory: str, *, as_json: bool) -> None:
-    """Print what is wrong with the backups of a place, or that all is well.
+    """Print the damage in the backups of a place, or that there is none.
 
     Raises:
-        CommandError: they are damaged.
+        CommandError: a backup is damaged, or there are no backups.
     """
     from rundlet_server.storage.backing import covered, verify_backups  # noqa: PLC0415 - a command that talks to a server needs none of it
 

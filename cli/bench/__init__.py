@@ -1,5 +1,5 @@
-"""``rundlet bench``: how fast a server or a folder is.
+"""``rundlet bench``: measure the speed of a server or a folder.
 
-``command`` is the command; ``mix`` says what is asked, ``keys`` of which keys, ``clients`` ask and
-measure; ``histogram`` counts latencies, ``report`` and ``svg`` show them.
+``command`` is the command; ``mix`` chooses the operations, ``keys`` prepares the keys, ``clients``
+run and time the operations; ``histogram`` counts latencies, ``report`` and ``svg`` show them.
 """

@@ -1,4 +1,4 @@
-"""The clients of a benchmark: threads that send a request once the last one is answered."""
+"""The clients of a benchmark: threads that send one request after the other."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Outcome:
 
     Attributes:
         elapsed_s: from the first request to the last answer.
-        cpu_s: what this process used of the processor meanwhile.
-        histograms: latencies of what succeeded, by operation.
-        errors: how many failed, by operation.
-        first_error: one of those.
+        cpu_s: processor time of this process meanwhile.
+        histograms: latencies of successful requests, by operation.
+        errors: number of failed requests, by operation.
+        first_error: one of the errors.
     """
 
     elapsed_s: float
@@ -70,12 +70,12 @@ def measure(
     seed: str,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
-    """Let one client per target work, and wait for all.
+    """Run one client for each target, and wait for all.
 
     Args:
         targets: one for each client; a target that takes many threads may be given repeatedly.
         workload: what to do.
-        extent: how long.
+        extent: how long to run.
         seed: the same seed makes the same choices.
         progress: called with the number of operations done since the last call.
 
@@ -107,7 +107,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Signals:
-    """Starts and stops all clients, so that none works after an interrupt while they start."""
+    """Starts and stops all clients; after an interrupt during the start, no client begins."""
 
     go: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -185,7 +185,7 @@ class _Client(threading.Thread):
 
 
 def _share_of(extent: Extent, number: int, client_count: int) -> Extent:
-    """Return the part of the whole that one client does."""
+    """Return the share of one client."""
     if extent.operations is None:
         return extent
     whole, rest = divmod(extent.operations, client_count)

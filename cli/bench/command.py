@@ -58,7 +58,7 @@ def _value_size(text: str) -> int:
 
 
 def _writable_file(file: Path | None) -> Path | None:
-    """A file to be written at the end, checked before all the work."""
+    """Check before the benchmark that the file can be written at its end."""
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
         message = f"{str(file)!r} cannot be written: check its folder"
         raise typer.BadParameter(message)
@@ -139,7 +139,7 @@ def bench(
         workload = Workload(chosen, keyspace, size)
         with stored_keys(targets[0], keyspace, size):
             report = Report(subject, how, _measured(targets, workload, extent))
-            # Shown before the keys go: should that fail, the figures are not lost.
+            # Shown before the keys are removed: if that fails, the figures are not lost.
             _show(report, as_json=as_json, svg_file=svg_file)
     _raise_first_error(report)
 
@@ -168,7 +168,7 @@ def _extent(duration: str | None, operations: int | None) -> Extent:
 def _open_targets(
     opened: Callable[[], AbstractContextManager[Target]], count: int
 ) -> Iterator[Sequence[Target]]:
-    """One target per client: connections of their own to a server, one folder for all."""
+    """Yield a target for each client: own connections to a server, or one folder for all."""
     with ExitStack() as stack:
         first = stack.enter_context(opened())
         if not isinstance(first, Client):
@@ -179,10 +179,10 @@ def _open_targets(
 
 
 def _subject(target: Target, address: StoreAddress | None) -> Subject:
-    """What is about to be measured; it must take writes.
+    """Return a description of the measured store.
 
     Raises:
-        CommandError: it is read-only.
+        CommandError: the store is read-only.
     """
     info = target.info()
     is_server = isinstance(target, Client)

@@ -27,7 +27,7 @@ class LatencyHistogram:
         self.max_ns = max(self.max_ns, latency_ns)
 
     def merge(self, other: LatencyHistogram) -> None:
-        """Count all that the other one counted."""
+        """Add the counts of another histogram."""
         for bucket, count in other._counts.items():
             self._counts[bucket] = self._counts.get(bucket, 0) + count
         self.count += other.count
@@ -40,9 +40,9 @@ class LatencyHistogram:
         return self.sum_ns / self.count if self.count else 0.0
 
     def quantile_ns(self, share: float) -> int:
-        """Return what this share (0 to 1) of the latencies does not exceed; 0 if there are none.
+        """Return the latency that this share (0 to 1) of all does not exceed; 0 if there are none.
 
-        At most 1/128 above the true one, never below it.
+        The result is at most 1/128 above the true quantile, never below it.
         """
         wanted = max(1.0, share * self.count)
         seen = 0

@@ -1,4 +1,4 @@
-"""The keys of a benchmark in the store: written before, removed afterwards whatever happens."""
+"""Write the keys of a benchmark before it, and remove them after it, even if it fails."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def new_prefix() -> str:
 def stored_keys(target: Target, keys: KeySpace, value_size: int) -> Iterator[None]:
     """Give each key a value; at the end remove all keys under their prefix, and no others.
 
-    They are removed after an error, after Ctrl-C and after SIGTERM, too.
+    The keys are also removed after an error, after Ctrl-C and after SIGTERM.
 
     Raises:
-        CommandError: they could not be removed; the message says how to.
+        CommandError: the keys could not be removed; the message says how to remove them.
     """
     with _ended_like_ctrl_c():
         batch_keys = _batch_keys(target.info(), value_size)
@@ -102,7 +102,7 @@ def _remove_or_tell(target: Target, prefix: str, batch_keys: int) -> None:
 
 
 def _remove(target: Target, prefix: str, batch_keys: int) -> None:
-    # Again until there are none: a write whose answer was lost may come in between.
+    # Repeat until there are none: a write whose answer was lost may still arrive.
     while left := [info.key for info in target.scan(prefix=prefix)]:
         for batch in _batches(left, batch_keys):
             target.txn([Delete(key) for key in batch])

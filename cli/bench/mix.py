@@ -1,4 +1,4 @@
-"""What the clients of a benchmark do: which operations, on which keys."""
+"""The operations of a benchmark, and the choice of their keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHUFFLE_SEED: Final = 1
 
 
 class Operation(enum.StrEnum):
-    """What a client does in one turn."""
+    """An operation of a client."""
 
     READ = "read"
     WRITE = "write"  # another value for a key that has one
@@ -36,7 +36,7 @@ class Mix:
     """Shares of operations, 0 to 1; the rest are reads.
 
     Attributes:
-        distribution: of the keys, if none is asked for.
+        distribution: of the keys, unless another one is requested.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Mix:
     distribution: Distribution = Distribution.UNIFORM
 
     def operation(self, dice: random.Random) -> Operation:
-        """Return what to do next."""
+        """Return the next operation."""
         thrown = dice.random()
         if thrown < self.write:
             return Operation.WRITE
@@ -100,7 +100,7 @@ class KeySpace:
         self.prefix = prefix
         self._distribution = distribution
         numbers = list(range(count))
-        # Popular keys are those early in the list; they must not be neighbours in the store.
+        # The first keys of the list are the popular ones; they must not be neighbours in the store.
         random.Random(_SHUFFLE_SEED).shuffle(numbers)
         self._keys = [self._named(number) for number in numbers]
         self._new_numbers = itertools.count(count)
@@ -122,7 +122,7 @@ class KeySpace:
         return self._named(next(self._new_numbers))
 
     def add(self, key: str) -> None:
-        """The key has a value now, and may be chosen."""
+        """Add a key that has a value now, so that it may be chosen."""
         self._keys.append(key)
 
     def _named(self, number: int) -> str:

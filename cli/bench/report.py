@@ -28,7 +28,7 @@ COLOURS: Final = {"read": "#1c7ed6", "write": "#d9480f", "insert": "#2b8a3e", "m
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was measured, and from where.
+    """The measured store, and the machine of the clients.
 
     Attributes:
         place: address or folder.
@@ -46,7 +46,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How it was measured.
+    """The parameters of the benchmark.
 
     Attributes:
         shares: of the operations, 0 to 1.
@@ -63,7 +63,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One operation, or all; latencies are those of operations that succeeded."""
+    """The figures of one operation, or of all; latencies are of successful requests."""
 
     operation: str
     count: int
@@ -79,7 +79,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a benchmark shows."""
+    """The result of a benchmark."""
 
     subject: Subject
     conditions: Conditions
@@ -143,7 +143,7 @@ class Report:
         return f"the Python clients used {share}; {limit}"
 
     def to_members(self) -> dict[str, object]:
-        """The report for machines; times in the units of their names."""
+        """Return the report for machines; the names of times have their units."""
         return {
             "subject": asdict(self.subject),
             "conditions": asdict(self.conditions),
@@ -190,7 +190,7 @@ def _figures(operation: str, histogram: LatencyHistogram, errors: int, elapsed_s
 
 
 def _cells(row: Figures) -> list[Text]:
-    """The cells of one operation, in the order of the titles."""
+    """Return the cells of one operation, in the order of the titles."""
     us = (row.p50_us, row.p90_us, row.p99_us, row.p999_us, row.max_us)
     latencies = [latency_text(1e3 * each) if row.count else "-" for each in us]
     cells = [row.operation, f"{row.count:,}", f"{row.per_s:,.0f}", *latencies]
@@ -198,7 +198,7 @@ def _cells(row: Figures) -> list[Text]:
 
 
 def _table(rows: Sequence[Sequence[Text]]) -> Table:
-    """A line for each operation."""
+    """Return a table with a row for each operation."""
     table = Table(box=None, pad_edge=False)
     table.add_column(_TITLES[0])
     for title in _TITLES[1:]:
@@ -209,7 +209,7 @@ def _table(rows: Sequence[Sequence[Text]]) -> Table:
 
 
 def _upright(rows: Sequence[Sequence[Text]]) -> Table:
-    """A column for each operation, of which there are few: for a narrow terminal."""
+    """Return a table with a column for each operation, for a narrow terminal."""
     table = Table(box=None, pad_edge=False)
     table.add_column(_TITLES[0])
     for operation, *_ in rows:
@@ -235,7 +235,7 @@ def _chart(histogram: LatencyHistogram, colour: str) -> Iterator[Text]:
 
 
 def _bar(name: str, share: float, most: float, colour: str) -> Text:
-    """One row; the longest bar is that of the share ``most``."""
+    """Return one row of a chart; the share ``most`` has the longest bar."""
     width = round(_BAR_WIDTH * share / most) if most else 0
     bar = "█" * width or ("▏" if share else "")
     percent = f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"

@@ -1,8 +1,8 @@
 """A benchmark as a picture: latency by percentile, one line per operation, as SVG.
 
-The percentiles stand at equal distances per power of ten of what exceeds them, so that the slow
-few are seen; the latencies are on a logarithmic scale. The picture brings its own background,
-so it is read on light and on dark pages.
+On the axis of percentiles, p90, p99 and p99.9 are at equal distances, so that the few slow requests
+are visible; latencies are on a logarithmic scale. The picture has its own background, so it is
+readable on light and on dark pages.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Plot:
         self._high = max(self._low + 1, math.ceil(math.log10(max(1, high_ns))))
 
     def grid(self) -> Iterator[str]:
-        """Lines and names of both scales."""
+        """Yield the lines and labels of both scales."""
         right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
         for power in range(self._low, self._high + 1):
             y = self._y_of(10.0**power)
@@ -73,7 +73,7 @@ class _Plot:
             yield _text(x, bottom + 20, name, anchor="middle")
 
     def line(self, histogram: LatencyHistogram, colour: str) -> str:
-        """The latencies of one operation."""
+        """Return the curve of one operation."""
         nines = [_STEP * step for step in range(round(_NINES_MAX / _STEP) + 1)]
         places = [(x, histogram.quantile_ns(1 - 10**-x)) for x in nines]
         track = " ".join(f"{self._x_of(x):.1f},{self._y_of(ns):.1f}" for x, ns in places)

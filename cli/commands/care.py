@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 _LINES_MAX: Final = 20
-"""Lines of each kind that a repair prints; a file has all of them."""
+"""Maximum lines of each kind that a repair prints; a file lists all of them."""
 
 
 @commands.command("stats")
@@ -121,11 +121,11 @@ def verify_(
 
 @commands.command("repair")
 def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Keep whole data.
+    """Repair damage.
 
-    Keeps every whole record, and reports what is lost and what has an older value again. No
-    process may have the folder open. The files as they were are kept in a folder beside, with the
-    whole list of what is lost.
+    Keeps every whole record, and reports what is lost and which keys have an older value again. No
+    process may have the folder open. Its subfolder repair-N keeps the original files and the full
+    list of losses.
 
     Example: rundlet repair --data ./data
     """
@@ -141,7 +141,7 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 
 def _token_problems(folder: Path) -> list[Problem]:
-    """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
+    """Return the damage to the tokens beside a store, which ``repair`` cannot fix."""
     from rundlet_server.storage.care import Problem  # noqa: PLC0415 - as above
     from rundlet_server.storage.errors import Damaged  # noqa: PLC0415 - as above
     from rundlet_server.storage.tokens.file import TokenFile  # noqa: PLC0415 - as above
@@ -158,7 +158,7 @@ def _problem_line(problem: Problem) -> str:
 
 
 def _repair_lines(report: RepairReport) -> Iterator[str]:
-    """What a repair did, for people."""
+    """Yield the result of a repair, for people."""
     if not report.problems:
         yield "nothing to repair: all is well"
         return
@@ -172,7 +172,7 @@ def _repair_lines(report: RepairReport) -> Iterator[str]:
 
 
 def _first_of(lines: list[str], report: RepairReport) -> Iterator[str]:
-    """The first of many lines, and where the others are."""
+    """Yield the first lines, and the name of the file that lists all."""
     yield from map(escaped, lines[:_LINES_MAX])
     if len(lines) > _LINES_MAX:
         what = lines[0].partition(":")[0]
@@ -181,7 +181,7 @@ def _first_of(lines: list[str], report: RepairReport) -> Iterator[str]:
 
 
 def _json_members(report: VerifyReport | RepairReport) -> dict[str, object]:
-    """The members of a report, with its paths as text."""
+    """Return the members of a report, with paths as text."""
     return {name: _plain(member) for name, member in asdict(report).items()}
 
 
@@ -199,7 +199,7 @@ _Count = tuple[str, str]
 
 
 def _flat(members: Mapping[str, object], above: str = "") -> Iterator[_Count]:
-    """Members of members as ``outer.inner``, each with what is shown of it."""
+    """Yield each member with its text; a nested member is named ``outer.inner``."""
     for name, member in members.items():
         if isinstance(member, Mapping):
             yield from _flat(member, f"{above}{name}.")

@@ -80,7 +80,7 @@ _SHAPE: Final = Shape(_Setting._asdict, _Setting._fields, ("setting", "value", "
 
 
 def _of_server(about: Mapping[str, object]) -> Iterator[_Setting]:
-    """The settings that ``/v1`` reports, under their own names and in their own units."""
+    """Yield the settings that ``/v1`` reports, with the names and units of the settings."""
     reported = dict(about)
     for group in (about.get("settings"), about.get("limits")):
         reported |= group if isinstance(group, Mapping) else {}
@@ -96,7 +96,7 @@ def _is_duration(row: Setting) -> bool:
 
 
 def _of_next_server(given: GivenOptions, environ: Mapping[str, str]) -> Iterator[_Setting]:
-    """What `rundlet serve` would read, in its order; raises ``SettingError`` if it cannot."""
+    """Yield the settings `rundlet serve` would use; raise ``SettingError`` if one is invalid."""
     found = serve_options(given, environ, is_terminal=sys.stderr.isatty())
     for row in SETTINGS:
         if row.option is not None:

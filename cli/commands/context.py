@@ -132,7 +132,7 @@ def _require(contexts: Contexts, name: str) -> None:
 
 
 def _absolute(path: Path) -> str:
-    """A path that means the same wherever a command runs."""
+    """Return an absolute path, which does not depend on the working directory."""
     return str(path.expanduser().absolute())
 
 

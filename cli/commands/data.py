@@ -57,7 +57,7 @@ def get(
     at: Annotated[
         datetime | None,
         typer.Option(
-            metavar="TIME", parser=partial(time_ago, "--at"), help="As it was then: 10m for ago."
+            metavar="TIME", parser=partial(time_ago, "--at"), help="As of this time, or 10m ago."
         ),
     ] = None,
     output: Annotated[
@@ -68,7 +68,7 @@ def get(
 ) -> None:
     """Print a value.
 
-    Into a pipe or a file go its exact bytes; a terminal shows what could drive it escaped.
+    A pipe or a file gets the exact bytes. On a terminal, control characters are escaped.
 
     Example: rundlet get greeting > value.bin
     """
@@ -185,10 +185,10 @@ def incr(
 
 
 def _metadata(pairs: Sequence[str]) -> dict[str, str]:
-    """Return what ``--meta`` was given; the store decides what is too much.
+    """Return the metadata of all ``--meta`` options; the store checks its size.
 
     Raises:
-        CommandError: one of them is no NAME=TEXT, or names what another one does.
+        CommandError: an option is not NAME=TEXT, or repeats a name.
     """
     texts: dict[str, str] = {}
     for pair in pairs:
@@ -207,7 +207,7 @@ def _metadata(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _given_value(value: str | None, file: Path | None) -> tuple[bytes, str]:
-    """The value a command was given, and the content type it has by default."""
+    """Return the given value and its default content type."""
     if (value is None) == (file is None):
         message = "give one of VALUE, --file FILE, or - to read stdin"
         raise CommandError(message, ExitCode.USAGE)

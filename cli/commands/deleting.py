@@ -23,7 +23,7 @@ commands = typer.Typer()
 _OPS: Final = 1_000
 _SHOWN: Final = 3
 _ATTEMPTS: Final = 5
-"""How often keys are counted anew as others write them, if no person has confirmed a count."""
+"""How often to count again if other clients write the keys, unless a person confirmed the count."""
 
 
 @commands.command("del")
@@ -32,26 +32,26 @@ def delete(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
     *,
     prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Instead: all keys that begin so.")
+        str | None, typer.Option(metavar="TEXT", help="Instead of KEY: all keys with this prefix.")
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Of these, only keys that match it after the prefix."),
+        typer.Option(metavar="GLOB", help="Of these, only keys that match after the prefix."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Delete keys.
 
-    All of them in one transaction; prints how many existed, and exits with 1 if none did. With
-    --prefix it asks back with the number of keys, and deletes more than a transaction holds in
-    several.
+    Deletes all of them in one transaction, prints how many existed, and exits with 1 if none did.
+    With --prefix it first asks for confirmation with the number of keys. If there are too many for
+    one transaction, it uses several.
 
     Example: rundlet del old-1 old-2
     """
     if bool(keys) == (prefix is not None):
-        message = "give KEY, or --prefix TEXT for all keys that begin so"
+        message = "give KEY, or --prefix TEXT for all keys that begin with it"
         raise CommandError(message, ExitCode.USAGE)
     if prefix is None and (yes or match is not None):
         option = "--yes" if yes else "--match"
@@ -68,7 +68,7 @@ def delete(
 
 @dataclass(frozen=True, slots=True)
 class _Selected:
-    """Which keys are deleted; attributes as the options."""
+    """The selected keys; attributes as the options."""
 
     prefix: str
     match: str | None
@@ -93,7 +93,7 @@ def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None
 
 
 def _delete_selected(target: Target, selected: _Selected, *, is_sure: bool, as_json: bool) -> None:
-    """Delete no other keys than those that were counted: in one transaction if it holds them."""
+    """Delete only the counted keys, in one transaction if it has room for them."""
     count = selected.count(target)
     first = [] if is_sure else [*selected.keys(target, limit=_SHOWN)]
     _require_answer(selected, first, count, is_sure=is_sure)
@@ -106,7 +106,7 @@ def _delete_selected(target: Target, selected: _Selected, *, is_sure: bool, as_j
 
 
 def _delete_at_once(target: Target, selected: _Selected, count: int, *, is_sure: bool) -> int:
-    """Delete as many keys as were confirmed, or as there are by now if none had to be."""
+    """Delete exactly the confirmed number of keys; with ``--yes``, count again if it changes."""
     for _ in range(_ATTEMPTS if is_sure else 1):
         try:
             return target.delete_prefix(selected.prefix, match=selected.match, expect=count)
@@ -125,10 +125,10 @@ def _others_write(count: int) -> CommandError:
 def _require_answer(
     selected: _Selected, first: Sequence[str], count: int, *, is_sure: bool
 ) -> None:
-    """Ask whether these keys are meant.
+    """Ask whether to delete these keys.
 
     Raises:
-        CommandError: they are not, or stdin is no terminal.
+        CommandError: the answer is no, or stdin is not a terminal.
     """
     if is_sure or not count:
         return
@@ -175,7 +175,7 @@ def _show_deleted(deleted: int, count: int, *, as_json: bool) -> None:
 
 
 def _ops_max(target: Target) -> int:
-    """Return how many operations a transaction of this store holds."""
+    """Return the maximum number of operations in a transaction of this store."""
     limits = target.info().get("limits")
     ops = limits.get("txn_ops_max") if isinstance(limits, Mapping) else None
     return ops if isinstance(ops, int) and ops > 0 else _OPS

@@ -1,4 +1,4 @@
-"""``rundlet demo``: load sample data to look around in, or take it away."""
+"""``rundlet demo``: load sample data to try things on, or remove it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _say_removed(count: int, samples: Samples, *, as_json: bool) -> None:
 def _steps(
     good_revision: int, url: str | None, data: Path | None, store: str | None, token: str | None
 ) -> Iterator[tuple[str, str]]:
-    """What to look at and to try next, each with its name."""
+    """Yield what to look at and to try next, with labels."""
     command, place = own_command(), _given_place(url, data, store)
     yield from _places_to_look(url, data, store, token)
     yield "Try", f"{command} history {_BROKEN_KEY}{place}"

@@ -39,7 +39,7 @@ _ENDINGS: Final = {
     "text/markdown": ".md",
     "text/xml": ".xml",
 }
-"""By which an editor knows how to colour a file."""
+"""Extensions of files, by which an editor chooses the colours."""
 _DIFF_LINES_MAX: Final = 40
 
 
@@ -59,7 +59,7 @@ class _Before:
 
     @property
     def revision(self) -> int:
-        """0 if there was no value: a condition on the revision then asks for none."""
+        """The revision; 0 if there was no value: as a condition, 0 requires that there is none."""
         return 0 if self.value is None else self.value.revision
 
     @property
@@ -84,9 +84,9 @@ def edit(
 ) -> None:
     """Edit a value.
 
-    In $VISUAL or $EDITOR, and saves it if it is still the one that was opened; all else
-    stays. Otherwise it shows what has changed meanwhile, and keeps the edited text in a file. A key
-    without a value begins empty. A newline that the editor adds at the end is left out.
+    Opens it in $VISUAL or $EDITOR, and saves it unless it was changed meanwhile. Its type, expiry
+    and metadata stay. If it was changed, shows the change, and keeps the edited text in a file. A
+    key without a value begins empty. A newline that the editor adds at the end is left out.
 
     Example: rundlet edit config/app
     """
@@ -123,9 +123,9 @@ def edit(
 
 @contextmanager
 def _file(before: _Before) -> Iterator[Path]:
-    """A file with the value, which stays unless the caller removes it: it may be all that is left.
+    """Yield a file with the value, which the caller removes: it may be the only copy of an edit.
 
-    If the block fails, stderr names the file, unless there is nothing new in it.
+    If the block fails, stderr names the file; if nothing was edited, the file is removed.
     """
     ending = _ENDINGS.get(before.content_type.partition(";")[0].strip().lower(), ".txt")
     descriptor, name = tempfile.mkstemp(prefix="rundlet-", suffix=ending)
@@ -163,7 +163,7 @@ def _chosen_editor() -> list[str]:
 
 
 def _edited(editor: list[str], file: Path, before: _Before) -> bytes:
-    """Let the user edit the file, and return what is in it then."""
+    """Let the user edit the file, and return its new content."""
     try:
         code = subprocess.run([*editor, str(file)], check=False).returncode
     except FileNotFoundError as ex:
@@ -178,7 +178,7 @@ def _edited(editor: list[str], file: Path, before: _Before) -> bytes:
 
 
 def _show_conflict(before: bytes, now: bytes) -> None:
-    """Show on stderr what others have changed."""
+    """Print on stderr what other clients have changed."""
     old, new = (data.decode("utf-8", "replace").splitlines() for data in (before, now))
     lines = list(difflib.unified_diff(old, new, "as you opened it", "as it is now", lineterm=""))
     shown = lines[:_DIFF_LINES_MAX]

@@ -96,7 +96,7 @@ def rollback(
     ] = None,
     *,
     prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="All keys that begin so; '' for all.")
+        str | None, typer.Option(metavar="TEXT", help="All keys with this prefix; '' for all.")
     ] = None,
     to: Annotated[
         str | None,
@@ -108,10 +108,10 @@ def rollback(
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
-    """Put back what was there.
+    """Restore earlier values.
 
-    One key to an earlier version, or keys to what they held at a revision or a time, in one
-    transaction. A deleted key comes back while its versions are kept.
+    Restores an earlier version of one key, or the values that many keys had at a revision or a
+    time, in one transaction. A deleted key can be restored while its versions are kept.
 
     Example: rundlet rollback --prefix config/ --to 10m --dry-run
     """
@@ -178,8 +178,8 @@ def erase(
 ) -> None:
     """Erase a key for good.
 
-    Every version of it, so that nothing brings it back, and waits until its bytes are gone from
-    the files of the store. Backups that were taken before keep it.
+    Removes every version of it, so that it cannot be restored, and waits until its bytes are gone
+    from the files of the store. Earlier backups keep it.
 
     Example: rundlet erase users/42
     """
@@ -226,7 +226,7 @@ def _restore(
 
 
 def _has_value(version: Version) -> bool:
-    """Return whether the newest version is a value; its expiry need not be in the history yet."""
+    """Return whether a key has a value; the history may not have its expiry yet."""
     is_due = version.expires is not None and version.expires <= datetime.now(UTC)
     return version.version > 0 and not is_due
 
@@ -236,7 +236,7 @@ def _newest_value(versions: Iterable[Version]) -> Version | None:
 
 
 def _numbered(versions: Iterable[Version], version: int) -> Version | None:
-    """Return a version of the newest life."""
+    """Return the n-th version since the key was last created, if it is kept."""
     for each in versions:
         if each.version == version:
             return each
@@ -260,7 +260,7 @@ def _show_rollback(done: RolledBack, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _history_shape(key: str) -> Shape[Version]:
-    """How the versions of a key are shown."""
+    """Return the shape in which to print versions of a key."""
 
     def members(version: Version) -> Mapping[str, object]:
         return {"key": key, **_version_members(version)}
@@ -311,7 +311,7 @@ def _version_cells(version: Version) -> tuple[str, ...]:
 
 
 def _version_line(version: Version) -> tuple[str, ...]:
-    """A line for people, which has no room for microseconds nor for parameters of the type."""
+    """Return a line for people, without microseconds and parameters of the type, to save room."""
     revision, number, op, _, size, content_type, *others = _version_cells(version)
     time = shown_time(version.time)
     return (revision, number, op, time, size, content_type.partition(";")[0], *others)

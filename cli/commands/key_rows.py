@@ -1,4 +1,4 @@
-"""How keys of a list are shown: for ``ls`` and what else lists keys."""
+"""The rows of keys in lists, for ``ls`` and other commands that list keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expir
 
 
 def shape_of(target: Target, *, long: bool, values: bool, urls: bool) -> Shape[KeyInfo]:
-    """Return how the keys of ``ls`` are shown, by its options."""
+    """Return the shape in which ``ls`` prints keys, by its options."""
     shown = _Shown(target, long=long, values=values, urls=urls)
     columns = ["key", *_COLUMNS, *(["text", "base64"] if values else [])]
     if urls:
@@ -28,13 +28,13 @@ def shape_of(target: Target, *, long: bool, values: bool, urls: bool) -> Shape[K
 
 
 def tabbed(info: KeyInfo) -> bytes:
-    """Return the line of a key and its exact value for a pipe, or of a prefix."""
+    """Return the line of a key with its exact value, or of a prefix, for a pipe."""
     value = b"" if info.value is None else b"\t" + info.value.data
     return info.key.encode() + value + b"\n"
 
 
 class _Shown:
-    """What is shown of a key."""
+    """Makes the row of a key in each form."""
 
     def __init__(self, target: Target, *, long: bool, values: bool, urls: bool) -> None:
         self._target = target
@@ -43,7 +43,7 @@ class _Shown:
         self._is_url = urls
 
     def members(self, info: KeyInfo) -> Mapping[str, object]:
-        """All of it, for machines."""
+        """Return all members, for machines."""
         if info.is_prefix:
             return {"prefix": info.key, **self._url(info)}
         members: dict[str, object] = {
@@ -63,14 +63,14 @@ class _Shown:
         return members | self._url(info)
 
     def titles(self) -> list[str]:
-        """The titles of a table; a list of keys alone has none."""
+        """Return the titles of a table; without ``--long`` there are none."""
         values = ["value"] if self._has_values else []
         if not self._is_long:
             return []
         return [">revision", ">version", ">size", "type", "expires", "key", *values, "meta"]
 
     def cells(self, info: KeyInfo) -> Sequence[str]:
-        """A row of a table."""
+        """Return a row of a table."""
         value = [_short(info)] if self._has_values else []
         if not self._is_long:
             return [self._name(info), *value]
@@ -85,7 +85,7 @@ class _Shown:
         return [*about, self._name(info), *value, *meta]
 
     def piped(self, info: KeyInfo) -> Sequence[str]:
-        """A row in a pipe: empty columns at the end are left out."""
+        """Return a row for a pipe, without empty columns at the end."""
         if not self._is_long:
             return [self._name(info)]
         about = ["", "", "", ""] if info.is_prefix else _about(info)

@@ -1,4 +1,4 @@
-"""The commands on keys whose values stay as they are: exists, ttl, touch, cp, mv."""
+"""The commands on keys that do not change values: exists, ttl, touch, cp, mv."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ commands = typer.Typer()
 
 _NEVER: Final = "never"
 _ATTEMPTS: Final = 10
-"""How often ``mv`` begins again as the value changed between its read and its commit."""
+"""How often ``mv`` retries if the value changes between its read and its commit."""
 
 IfAbsentOption = Annotated[
     bool, typer.Option("--if-absent", help="Only if the new key has no value.")
@@ -97,9 +97,10 @@ def touch(
     location: Location,
     as_json: JsonOption = False,
 ) -> None:
-    """Set time left.
+    """Set the TTL.
 
-    From now on; the value stays as it is, as a new version. With never it does not expire.
+    It begins now. The bytes of the value do not change; the key gets a new version. With never it
+    does not expire.
 
     Example: rundlet touch session/42 30m
     """
@@ -173,7 +174,7 @@ def move(
 
 
 def _move(target: Target, source: str, new: str, *, if_absent: bool) -> tuple[int, int]:
-    """Move the value that is there at the moment of the commit; its revision and version."""
+    """Move the value that the key has at the commit; return its new revision and version."""
     absent = [Condition(new, exists=False)] if if_absent else []
     for _ in range(_ATTEMPTS):
         value = _value(target, source)
@@ -201,7 +202,7 @@ def _value(target: Target, key: str) -> Value:
 
 
 def _ttl(value: Value) -> float | None:
-    # A moment is left even if the time is over meanwhile: a store takes no shorter one.
+    # If the time has passed meanwhile, use the shortest one that a store accepts.
     left_s = seconds_left(value)
     return None if left_s is None else max(0.001, left_s)
 

@@ -32,7 +32,7 @@ _AFTER_SURROGATES: Final = 0xE000
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which keys are listed, and in which order; attributes as the options."""
+    """The selected keys and their order; attributes as the options."""
 
     prefix: str
     start: str | None
@@ -147,7 +147,7 @@ class _Limited:
     """Keys up to a limit.
 
     Attributes:
-        last: the last of them, if there are more.
+        last: the last key within the limit, if there are more keys.
     """
 
     def __init__(self, infos: Iterator[KeyInfo], limit: int | None) -> None:
@@ -166,7 +166,7 @@ class _Limited:
 
 
 def _require_sense(others: Mapping[str, object], *, tree: bool, depth: int | None) -> None:
-    """Refuse options that say nothing of a tree, or only of one."""
+    """Refuse options that do not apply to a tree, or that apply only to a tree."""
     given = next((name for name, option in others.items() if option), None)
     if tree and given is not None:
         message = f"--tree and {given} exclude each other; give one of them"
@@ -184,7 +184,7 @@ def _behind(
     *,
     reverse: bool,
 ) -> tuple[str | None, str | None]:
-    """Return where a list begins and ends that goes on after a key or a prefix."""
+    """Return the start and end of a list that continues after a key or a prefix."""
     if (end if reverse else start) is not None:
         message = f"--after and --{'end' if reverse else 'start'} exclude each other"
         raise CommandError(message, ExitCode.USAGE)
@@ -193,7 +193,7 @@ def _behind(
     place = -1 if delimiter is None else after.find(delimiter, len(prefix))
     if delimiter is None or place < 0:
         return f"{after}\0", end
-    # All that begins with a prefix which was shown is shown: go on above it.
+    # The shown prefix covers all keys that begin with it: continue after them.
     shown = after[: place + len(delimiter)]
     last = ord(shown[-1])
     if last == sys.maxunicode:

@@ -41,7 +41,7 @@ TimeOption = Annotated[
         "--at",
         metavar="TIME",
         parser=partial(time_ago, "--at"),
-        help="As it was then: 10m for ago.",
+        help="As of this time, or 10m ago.",
     ),
 ]
 
@@ -125,7 +125,7 @@ def _pair(pair: str) -> Put:
 
 
 def _puts_in(file: Path) -> list[Put]:
-    """The rows of a file of JSON lines, ``-`` for stdin; expired rows are left out."""
+    """Return the rows of a file of JSON lines, ``-`` for stdin, without expired rows."""
     content = read_stdin() if str(file) == "-" else file.read_bytes()
     now = datetime.now(UTC)
     puts = []

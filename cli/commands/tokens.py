@@ -1,4 +1,4 @@
-"""``rundlet token add|ls|rm``: who may use a server, and for what."""
+"""``rundlet token add|ls|rm``: manage the tokens of a server."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def remove(
 
 
 def _require_folder(folder: Path, *, create: bool) -> None:
-    """Refuse a folder that does not exist, as a typing error in ``--data`` names one."""
+    """Refuse a folder that does not exist, because ``--data`` may be mistyped."""
     if not folder.is_dir():
         if not create:
             message = (
@@ -154,7 +154,7 @@ def _require_folder(folder: Path, *, create: bool) -> None:
 
 
 def _tokens(data: Path | None, store: str | None) -> tuple[StoreAddress, TokenStore]:
-    """Return the tokens and where they are; they need no store, as a first start may need them.
+    """Return the address and the tokens; there may be no store yet, as a first start needs tokens.
 
     Raises:
         CommandError: the store has no place for tokens.
@@ -170,7 +170,7 @@ def _tokens(data: Path | None, store: str | None) -> tuple[StoreAddress, TokenSt
 
 
 def _members(found: Token) -> dict[str, object]:
-    """What may be shown of a token."""
+    """Return a token without its secret."""
     return {
         "id": found.token_id,
         "name": found.name,

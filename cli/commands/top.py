@@ -1,4 +1,4 @@
-"""``rundlet top``: the load of a server, as the difference of two looks at its metrics."""
+"""``rundlet top``: the load of a server, from the differences between samples of its metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SYNCS = "rundlet_sync_seconds"
 
 
 class Figures(NamedTuple):
-    """What happened between two looks: rates per second, times in milliseconds, sizes in bytes."""
+    """The load between two samples: rates per second, times in milliseconds, sizes in bytes."""
 
     requests: float
     failures: float
@@ -65,31 +65,33 @@ def top(
     url: UrlOption = None,
     token: TokenOption = None,
     every: Annotated[
-        str, typer.Option(metavar="TIME", help="The time between two looks: 500ms, 5s, 1m.")
+        str, typer.Option(metavar="TIME", help="The time between two samples: 500ms, 5s, 1m.")
     ] = "2s",
     count: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, show_default="until Ctrl-C", help="The number of looks."),
+        typer.Option(
+            metavar="N", min=1, show_default="until Ctrl-C", help="The number of samples."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Watch the load.
 
-    Shows requests, latency, keys and bytes, with curves of the last looks; in a pipe one line for
-    each look. The requests by which it looks are not counted.
+    Shows requests, latency, keys and bytes, with curves of the last samples; in a pipe one line
+    for each sample. Its own requests are not counted.
 
     Example: rundlet top --every 5s
     """
     every_s = seconds_of("--every", every)
     if not _EVERY_S_MIN <= every_s <= _EVERY_S_MAX:
-        message = f"looks are 100ms to 1h apart, not {every}"
+        message = f"samples are 100ms to 1h apart, not {every}"
         raise typer.BadParameter(message, param_hint="--every")
     url = chosen_url(url) or DEFAULT_URL
     with open_asking(url, token) as asking:
         try:
             _show(url, _looks(asking, every_s, count), as_json=as_json)
         except KeyboardInterrupt:
-            return  # how it is meant to end
+            return  # the usual way to end it
 
 
 def _looks(asking: Asking, every_s: float, count: int | None) -> Iterator[Figures]:
@@ -103,7 +105,7 @@ def _looks(asking: Asking, every_s: float, count: int | None) -> Iterator[Figure
 
 
 def _seen(asking: Asking) -> Metrics:
-    """Return the metrics without the requests that asked for metrics."""
+    """Return the metrics without the requests for ``/metrics`` itself."""
     return asking.metrics().without("route", _OWN_ROUTE)
 
 
@@ -130,17 +132,17 @@ def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
 
 
 class Past:
-    """The figures of the last looks, of which a terminal shows curves."""
+    """The figures of the last samples, for the curves on a terminal."""
 
     def __init__(self) -> None:
         self._looks: deque[Figures] = deque(maxlen=_PAST_LOOKS)
 
     def add(self, look: Figures) -> None:
-        """Take the newest."""
+        """Add the newest sample."""
         self._looks.append(look)
 
     def lines(self, width: int) -> Iterator[str]:
-        """Return a curve for each figure whose course matters, the newest look on the right."""
+        """Yield a curve for some figures, with the newest sample on the right."""
         room = max(_CURVE_MIN, width - _CURVE_MARGIN)
         for name, unit, amounts in (
             ("requests", "/s", [look.requests for look in self._looks]),
@@ -153,7 +155,7 @@ class Past:
 
 
 def curve(amounts: Sequence[float]) -> str:
-    """Return a character for each amount, as high as its share of the highest one."""
+    """Return a bar of one character for each amount, relative to the highest one."""
     highest = max(amounts, default=0.0)
     top = len(_LEVELS) - 1
     return "".join(
@@ -167,7 +169,7 @@ def _digits(highest: float) -> int:
 
 
 def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
-    """Return what happened between two looks; a restarted server counts from its start."""
+    """Return the load between two samples; after a restart, since the start of the server."""
     if after.total("rundlet_start_time_seconds") != before.total("rundlet_start_time_seconds"):
         before = Metrics("")
 
@@ -206,10 +208,10 @@ def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
 
 
 def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
-    """Return the amount that a share of all amounts stays below, as exactly as buckets allow.
+    """Return the quantile of amounts, interpolated within its bucket.
 
     Args:
-        buckets: upper bounds, which rise to infinity, each with the count of amounts up to it.
+        buckets: rising upper bounds up to infinity, each with the count of amounts up to it.
         share: between 0 and 1.
 
     Returns:
@@ -254,7 +256,7 @@ def line(look: Figures) -> str:
 
 
 def _buckets(name: str, before: Metrics, after: Metrics) -> list[tuple[float, float]]:
-    """Return what was counted between two looks, in all series together."""
+    """Return the counts between two samples, summed over all series."""
     counts: dict[float, float] = {}
     for metrics, sign in ((after, 1), (before, -1)):
         for bound, number in metrics.by(f"{name}_bucket", "le"):

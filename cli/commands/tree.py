@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 _TITLES: Final = (">keys", ">size", "")
 _NO_NAME: Final = "(nothing)"  # of a key that ends where its prefix does
 _BRANCHES_SHOWN: Final = 20
-"""A person sees so many of what is below a prefix, and how much more there is."""
+"""A table shows at most so many branches of a prefix, and the number of the others."""
 
 
 @dataclass(slots=True)
 class Branch:
-    """A prefix with all that begins with it, or a key.
+    """A prefix with everything below it, or a key.
 
     Attributes:
-        name: what follows the prefix above.
+        name: the part after the prefix of the parent.
         path: the whole prefix, or the key.
-        key_count: keys that begin with it.
-        value_bytes: of all their values.
-        branches: what is below, in order; the first ones, if only these are to be shown.
-        hidden_count: how many more there are below.
-        hidden_keys: keys among these, or below them.
-        hidden_bytes: of their values.
-        is_key: it is a key.
+        key_count: number of keys that begin with it.
+        value_bytes: size of all their values.
+        branches: the children in order; only the first ones if the number shown is limited.
+        hidden_count: number of children that are not shown.
+        hidden_keys: number of keys in hidden children.
+        hidden_bytes: size of their values.
+        is_key: whether this is a key.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Branch:
 def write_tree(
     infos: Iterable[KeyInfo], prefix: str, delimiter: str, depth: int | None, wanted: Format | None
 ) -> None:
-    """Print the tree of keys that come in order; machines get a line for each prefix."""
+    """Print the tree of sorted keys; for machines, print a line for each prefix."""
     is_for_people = wanted in (None, "table")
     root = tree_of(
         infos, prefix, delimiter, branches_max=_BRANCHES_SHOWN if is_for_people else None
@@ -63,9 +63,10 @@ def write_tree(
 def tree_of(
     infos: Iterable[KeyInfo], prefix: str, delimiter: str, *, branches_max: int | None
 ) -> Branch:
-    """Return the tree of keys that come in order.
+    """Return the tree of sorted keys.
 
-    It keeps only the first branches of each, so its size does not grow with the number of keys.
+    With ``branches_max``, each branch keeps only its first children, so the size of the tree does
+    not grow with the number of keys.
     """
     root = Branch(prefix, prefix)
     above: list[Branch] = [root]
@@ -87,13 +88,13 @@ def tree_of(
 
 
 def _names(rest: str, delimiter: str) -> list[str]:
-    """The parts of a key, each but the last with its delimiter."""
+    """Split a key into parts; each part but the last includes its delimiter."""
     parts = rest.split(delimiter)
     return [*(part + delimiter for part in parts[:-1]), parts[-1]]
 
 
 def _close(above: list[Branch], branches_max: int | None) -> None:
-    """Add a branch that is complete to what is above it."""
+    """Add the last branch, which is complete, to its parent."""
     done = above.pop()
     parent = above[-1]
     parent.key_count += done.key_count
@@ -135,7 +136,7 @@ def _line(key_count: int, value_bytes: int, name: str) -> tuple[str, str, str]:
 
 
 def _prefixes(branch: Branch, depth: int | None) -> Iterator[Branch]:
-    """Yield each branch that is no key, above what is below it."""
+    """Yield each branch that is not a key, a parent before its children."""
     yield branch
     if depth == 0:
         return

@@ -66,7 +66,7 @@ def ui(
 
 
 def _has_screen() -> bool:
-    """Return whether a browser would show up: one in the terminal is not what is asked for."""
+    """Return whether a graphical browser can open; a browser in the terminal is not wanted."""
     if sys.platform in ("darwin", "win32"):
         return True
     return any(os.environ.get(variable) for variable in _DISPLAYS)

@@ -41,10 +41,10 @@ _WIDE_COLUMNS: Final = 80
 
 
 class _CommandWithProgram(TyperCommand):
-    """A command whose option ``--exec`` takes all that follows it, as ``find`` has it."""
+    """A command whose option ``--exec`` takes all following arguments, as in ``find``."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Make one argument of the program and what belongs to it."""
+        """Join the program and its arguments into one argument."""
         if _EXEC in args:
             place = args.index(_EXEC) + 1
             args = [*args[:place], *([shlex.join(args[place:])] if args[place:] else [])]
@@ -77,7 +77,7 @@ def watch(
 ) -> None:
     """Follow changes.
 
-    It goes on when the server restarts, and loses nothing. A program finds the change in
+    It resumes after a restart of the server, without a loss. A program gets the change in
     RUNDLET_KEY, RUNDLET_OP, RUNDLET_REVISION and RUNDLET_VERSION, and as JSON on its stdin.
 
     Example: rundlet watch users/ --exec ./invalidate.sh --all
@@ -118,7 +118,7 @@ def _print_line(event: Event) -> None:
 
 
 def _aligned(cells: tuple[str, str, str, str, str], key: Sequence[str]) -> str:
-    """A line for people; ``key`` may have the value behind it."""
+    """Return a line for people; ``key`` is the key, and the value if it is shown."""
     moment, kind, revision, version, size = cells
     about = f"{moment:<20} {kind:<7} {revision:>9}"
     if shutil.get_terminal_size().columns >= _WIDE_COLUMNS:
@@ -127,7 +127,7 @@ def _aligned(cells: tuple[str, str, str, str, str], key: Sequence[str]) -> str:
 
 
 def _members(event: Event) -> dict[str, object]:
-    """The event as the HTTP API shows it."""
+    """Return an event with the same members as in the HTTP API."""
     members: dict[str, object] = {
         "revision": event.revision,
         "time": _rfc3339(event.time),
@@ -157,10 +157,10 @@ class _Program:
     """Runs a program for each event, one after the other."""
 
     def __init__(self, command: list[str], *, stop_on_error: bool) -> None:
-        """Check that there is such a program.
+        """Check that the program exists.
 
         Raises:
-            CommandError: there is none.
+            CommandError: the program does not exist.
         """
         if not command or shutil.which(command[0]) is None:
             name = repr(command[0]) if command else "nothing"
@@ -173,10 +173,10 @@ class _Program:
         self._stop_on_error = stop_on_error
 
     def run(self, event: Event) -> None:
-        """Run it, and report a failure.
+        """Run the program for an event, and report a failure.
 
         Raises:
-            CommandError: it failed, and that is to end the command.
+            CommandError: the program failed, with ``--stop-on-error``.
         """
         environ = {
             "RUNDLET_KEY": event.key,
@@ -191,7 +191,7 @@ class _Program:
                 env=os.environ | environ,
                 check=False,
             )
-        except (OSError, ValueError) as ex:  # a key with a zero byte is no variable
+        except (OSError, ValueError) as ex:  # a variable cannot have a zero byte, but a key can
             self._report(event, str(ex))
         else:
             if done.returncode != 0:

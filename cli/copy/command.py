@@ -94,7 +94,7 @@ def copy(
 
 @contextmanager
 def _opened_source(text: str, token: str | None) -> Iterator[Side]:
-    """Open what is copied; on a disk that is mounted read-only no revision can be held."""
+    """Open the source; if its disk is mounted read-only, open it without holding a revision."""
     with ExitStack() as stack:
         try:
             side = stack.enter_context(_opened(text, token, Purpose.COPY_FROM))
@@ -111,7 +111,7 @@ def _opened(text: str, token: str | None, purpose: Purpose) -> Iterator[Side]:
         if isinstance(target, Client):
             yield ServerSide(target)
         else:
-            assert isinstance(target, StoreTarget)  # what is not a client
+            assert isinstance(target, StoreTarget)  # the only other target
             yield StoreSide(target)
 
 

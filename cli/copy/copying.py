@@ -1,11 +1,11 @@
-"""One copy, step by step; each step goes on where an earlier run has ended.
+"""One copy, step by step; each step resumes where an earlier run has ended.
 
-1. Copy all keys of one revision: the oldest that is kept if history is copied, else the newest.
-2. Make the changes since, up to the newest commit.
-3. Compare both stores: FROM as it was at that commit, and TO as it is.
+1. Copy all keys of one revision: with history, the oldest kept one, otherwise the newest.
+2. Apply the later changes, up to the newest commit.
+3. Compare both stores: FROM at that commit, and TO as it is.
 
-Steps 1 and 2 hold the revision in FROM, where that is possible from here. If FROM has dropped it
-all the same, step 1 begins again at a newer one.
+Steps 1 and 2 hold the revision in FROM if this process can do that. If FROM has dropped the
+revision nevertheless, step 1 begins again at a newer one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _ATTEMPTS: Final = 5
 def begun(
     source: Side, to: Side, notes: Notes, *, merges: bool, with_history: bool
 ) -> tuple[Note, bool]:
-    """Return how far a copy has come, and whether an earlier run has begun it.
+    """Return the progress of a copy, and whether an earlier run has begun it.
 
     Raises:
-        CommandError: TO takes no writes, is FROM, or has keys that are not of this copy.
+        CommandError: TO is read-only, is the same store as FROM, or has keys of its own.
     """
     here, there = source.facts, to.facts
     if here.store_id == there.store_id:
@@ -68,16 +68,16 @@ def begun(
 
 
 def ended(to: Side, note: Note, notes: Notes) -> None:
-    """Note that the copy stopped by itself, so that what others write from now on is noticed."""
+    """Save that the copy is done, so that the next run notices later writes of others to TO."""
     note.to_head = to.head()
     notes.save(note)
 
 
 def bring_up_to_date(source: Side, to: Side, note: Note, notes: Notes) -> None:
-    """Copy what is missing, up to the newest commit.
+    """Copy all missing keys and changes, up to the newest commit.
 
     Raises:
-        CommandError, RundletError, StoreError: it cannot go on now; the next run does.
+        CommandError, RundletError, StoreError: the copy cannot continue now; a later run can.
     """
     for attempt in range(_ATTEMPTS):
         try:
@@ -150,7 +150,7 @@ def _catch_up(source: Side, to: Side, note: Note, notes: Notes) -> None:
 
 
 def _commits(source: Side, since: int, head: int) -> Iterator[Commit]:
-    """Yield the commits up to a revision, and those on the page with it."""
+    """Yield the commits up to a revision, and further commits on its page."""
     while since < head:
         news = source.changes(since)
         yield from news.commits
@@ -164,7 +164,7 @@ def _patiently(work: Callable[[], None], note: Note) -> None:
 
 
 def _retain_as(source: Side, to: Side) -> None:
-    """Let TO keep as much history as FROM does; only a token of the scope ``admin`` may."""
+    """Give TO the retention of FROM, which needs a token with the scope ``admin``."""
     try:
         to.retain(*source.retention())
     except (rundlet.Forbidden, errors.ReadOnly) as ex:
@@ -172,10 +172,10 @@ def _retain_as(source: Side, to: Side) -> None:
 
 
 def _require_untouched(to: Side, note: Note) -> None:
-    """Refuse to overwrite what others have written to TO since the copy ended.
+    """Refuse to overwrite writes of others to TO since the copy ended.
 
     Raises:
-        CommandError: there is such a change.
+        CommandError: there is such a write.
     """
     if not to.facts.keeps_history:
         return
@@ -185,7 +185,7 @@ def _require_untouched(to: Side, note: Note) -> None:
         try:
             news = to.changes(position)
         except (*COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
-            return  # too long ago: the comparison at the end will tell
+            return  # too long ago: the comparison at the end finds differences
         for commit in news.commits:
             for change in commit.changes:
                 message = (

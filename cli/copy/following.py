@@ -1,4 +1,4 @@
-"""``rundlet copy --follow``: make every change in the other store, too, until Ctrl-C."""
+"""``rundlet copy --follow``: apply every change to the other store, too, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOW_EVERY_S: Final = 1.0
 
 
 class Follower:
-    """Follows one store, and shows how far behind the other one is."""
+    """Applies the changes of one store to another, and shows how far behind that is."""
 
     def __init__(self, source: Side, to: Side, note: Note, notes: Notes, *, as_json: bool) -> None:
         self._source = source
@@ -38,12 +38,12 @@ class Follower:
         self._behind = 0
 
     def run(self) -> NoReturn:
-        """Go on until the process is interrupted, through restarts of either store.
+        """Follow until the process is interrupted, even if either store restarts.
 
         Raises:
-            Interrupted: Ctrl-C; the message says how to go on.
-            CommandError: FROM was away for longer than it keeps history.
-            RundletError, StoreError: an error that does not pass.
+            Interrupted: Ctrl-C; the message says how to continue.
+            CommandError: FROM was unreachable for longer than it keeps history.
+            RundletError, StoreError: an error that is not temporary.
         """
         try:
             while True:
@@ -59,7 +59,7 @@ class Follower:
             if self._is_terminal:
                 write_line("")
             if self._is_applying:
-                self._notes.save(self._note)  # what may be in TO is made again by the next run
+                self._notes.save(self._note)  # the next run applies these changes again
             else:
                 ended(self._to, self._note, self._notes)
             raise Interrupted(self._end()) from ex

@@ -1,4 +1,4 @@
-"""Copies all keys of one revision, in order, and notes the last one after every chunk."""
+"""Copies all keys of one revision, in order, and saves the last key after each chunk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rundlet_server.storage.errors import LimitExceeded
 _CHUNK_ROWS: Final = 20_000
 _CHUNK_BYTES: Final = 6 * 1024 * 1024
 _DELETES_MAX: Final = 50
-"""A transaction of every store has room for so many."""
+"""Few enough for one transaction of any store."""
 
 
 def load(source: Side, to: Side, note: Note, notes: Notes, advance: Callable[[int], None]) -> None:
@@ -43,10 +43,10 @@ def load(source: Side, to: Side, note: Note, notes: Notes, advance: Callable[[in
 
 
 def require_room(items: Sequence[Item], to: Side) -> None:
-    """Refuse what is too large for a store, by name.
+    """Refuse items that are too large for a store, with the key and the option to raise.
 
     Raises:
-        CommandError: a key or a value is.
+        CommandError: a key or a value is too large.
     """
     limits = to.facts.limits
     for key, value, *_ in items:
@@ -76,7 +76,7 @@ def _put(
 
 
 def _put_older(source: Side, to: Side, page: list[Item]) -> None:
-    """Store the older versions of the keys of a page: the oldest of each at first, and so on."""
+    """Store the older versions of the keys of a page, the oldest version of each key first."""
     rounds: list[list[Item]] = []
     for item in page:
         if item.version > 1:
@@ -90,7 +90,7 @@ def _put_older(source: Side, to: Side, page: list[Item]) -> None:
 
 
 def _remove_what_is_gone(source: Side, to: Side, note: Note) -> None:
-    """Delete the keys that an earlier attempt copied and that were deleted since."""
+    """Delete the keys that an earlier attempt copied and that FROM has deleted since."""
     gone: list[Change] = []
     for here, there in paired(source.pages("", note.base), to.pages("", None)):
         if here is None and there is not None:

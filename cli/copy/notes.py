@@ -1,7 +1,7 @@
-"""How far a copy has come, noted in a file, so that it goes on after it was interrupted.
+"""The progress of a copy, saved in a file, so that an interrupted copy can resume.
 
-The file is beside neither store: a key in the new one would be seen by its readers, and by the
-comparison at the end. It names both stores by their ids, so no other copy takes it for its own.
+The file is in neither store: readers of the new store would see a key in it, and so would the
+comparison at the end. It has the ids of both stores, so no other copy uses it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SAVE_EVERY_S: Final = 1.0
 
 @dataclass(slots=True)
 class Note:
-    """How far a copy has come.
+    """The progress of a copy.
 
     Attributes:
-        from_id, to_id: of the stores.
+        from_id, to_id: ids of the stores.
         base: the revision of FROM whose keys are copied first.
-        position: the revision of FROM up to which changes were made in TO.
-        with_history: older versions are copied, too.
-        after: the last key that was copied.
-        done: how many keys were copied.
-        total: how many there are.
-        is_loaded: all keys of ``base`` were copied.
-        is_again: they were copied before, so TO may have keys that FROM no longer has.
+        position: the revision of FROM up to which TO has all changes.
+        with_history: copy older versions, too.
+        after: the last copied key.
+        done: number of copied keys.
+        total: number of keys to copy.
+        is_loaded: all keys of ``base`` are copied.
+        is_again: an earlier attempt copied keys, so TO may have keys that FROM no longer has.
         merges: TO had keys of its own.
-        to_head: the newest revision of TO when the copy stopped by itself; 0: it was interrupted.
+        to_head: the newest revision of TO when the copy ended; 0 if it was interrupted.
     """
 
     from_id: str
@@ -98,7 +98,7 @@ class Notes:
         return note if (note.from_id, note.to_id) == (from_id, to_id) else None
 
     def save(self, note: Note, *, at_once: bool = True) -> None:
-        """Write the note; replaces the last one whole. If not ``at_once``, once a second is enough.
+        """Replace the file atomically; without ``at_once``, write at most once a second.
 
         Raises:
             OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Tries again what a restart of a server, or a network that is away for a moment, has ended."""
+"""Retries work after a restart of a server or a short failure of the network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PASSING: Final = (
     *(ConnectionFailed, OutcomeUnknown, Unavailable),
     *(errors.Unavailable, errors.OutcomeUnknown),
 )
-"""What may be over in a moment. Every step of a copy may be done twice, so an unknown outcome is
-no worse than none."""
+"""Errors that may be over in a moment. Every step of a copy may be repeated, so an unknown outcome
+is not worse than a failure."""
 _PAUSE_S: Final = 0.5
 _PAUSE_MAX_S: Final = 5.0
 
@@ -25,15 +25,15 @@ _PAUSE_MAX_S: Final = 5.0
 def patiently(
     work: Callable[[], None], how_far: Callable[[], object], *, patience_s: float
 ) -> None:
-    """Do work that goes on where it was, until it is done.
+    """Run work that resumes where it was, with retries until it is done.
 
     Args:
-        work: it.
-        how_far: something else after each step.
-        patience_s: give up after so many seconds without a step.
+        work: the work.
+        how_far: returns the progress of the work, which changes with each step.
+        patience_s: give up after so many seconds without progress.
 
     Raises:
-        RundletError, StoreError: ``work`` fails for longer, or for a reason that does not pass.
+        RundletError, StoreError: ``work`` fails for longer, or with an error that is not temporary.
     """
     reached, since_s, pause_s = how_far(), time.monotonic(), _PAUSE_S
     while True:

@@ -1,11 +1,11 @@
-"""Makes the changes of one store in another: many small commits become fewer, none is torn.
+"""Applies the changes of one store to another, with several small commits in one transaction.
 
-Commits that follow each other are made as one transaction, as long as no key is in two of them.
-So every version of every key is written, in order, and what one commit changed becomes visible at
-once. Only a commit that is larger than a transaction of the other store may be is made in parts.
+Consecutive commits are applied as one transaction as long as no key is in two of them. So every
+version of every key is written, in order, and the changes of a commit become visible at once. Only
+if a commit is larger than a transaction of the other store may be, it is applied in parts.
 
-While a copy catches up, no one reads the other store yet, so many commits of nothing but puts are
-stored in bulk.
+While a copy catches up, no client reads the other store yet, so many commits that have only puts
+are stored in bulk.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _BULK_BYTES_MAX: Final = 6 * 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """Changes of different keys, and the revision that the store has reached after them.
+    """Changes of different keys, and the revision that is reached after them.
 
     Attributes:
-        revision: 0 if it is a part of a commit, and not the last one.
+        revision: 0 for a part of a commit that is not its last part.
     """
 
     changes: list[Change]
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 def catch_up(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None]) -> None:
-    """Do as ``replay``, and store many puts in bulk, which may tear a commit if it is killed."""
+    """Do as ``replay`` does, but store many puts in bulk; a kill may leave a part of a commit."""
     waiting = _Waiting()
     for commit in commits:
         if not waiting.has_room(commit):
@@ -49,7 +49,7 @@ def catch_up(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], No
 
 
 class _Waiting:
-    """Commits that can be stored in bulk: all of puts that do not expire, of different keys."""
+    """Commits to store in bulk: they have only puts that do not expire, of different keys."""
 
     def __init__(self) -> None:
         self._commits: list[Commit] = []
@@ -68,7 +68,7 @@ class _Waiting:
         return not is_plain or self._keys.isdisjoint(each.key for each in commit.changes)
 
     def add(self, commit: Commit) -> None:
-        """Take a commit."""
+        """Add a commit."""
         if commit.changes:
             self._is_plain = _is_plain(commit)
         self._commits.append(commit)
@@ -76,7 +76,7 @@ class _Waiting:
         self._size += sum(map(_size, commit.changes))
 
     def make(self, to: Side, on_reached: Callable[[int], None]) -> None:
-        """Make all that was taken."""
+        """Apply all added commits."""
         items = [each.item for commit in self._commits for each in commit.changes if each.item]
         if self._is_plain and len(items) >= _BULK_ROWS_MIN:
             require_room(items, to)
@@ -87,12 +87,12 @@ class _Waiting:
 
 
 def replay(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None]) -> None:
-    """Make changes in a store.
+    """Apply commits to a store.
 
     Args:
         to: the store.
-        commits: them, in order.
-        on_reached: called with the revision of the last whole commit after each transaction.
+        commits: the commits, in order.
+        on_reached: called after each transaction with the revision of its last complete commit.
 
     Raises:
         CommandError: a key or a value is too large for the store.
@@ -108,7 +108,7 @@ def replay(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None
 
 
 def batches(commits: Iterable[Commit], limits: Limits) -> Iterator[Batch]:
-    """Yield commits as few transactions."""
+    """Group commits into few transactions."""
     ops_max = min(_OPS_MAX, limits.txn_ops_max)
     bytes_max = min(_BYTES_MAX, limits.txn_bytes_max)
     waiting: list[Change] = []
@@ -131,7 +131,7 @@ def batches(commits: Iterable[Commit], limits: Limits) -> Iterator[Batch]:
 
 
 def _parts(changes: list[Change], ops_max: int, bytes_max: int) -> list[list[Change]]:
-    """Return the changes of one commit in parts that a transaction has room for; mostly one."""
+    """Split the changes of a commit into parts that fit into transactions; mostly one part."""
     parts: list[list[Change]] = [[]]
     size = 0
     for change in changes:

@@ -26,10 +26,10 @@ class ServerSide:
     """See ``Side``."""
 
     def __init__(self, client: Client) -> None:
-        """Ask the server what it is.
+        """Read the facts about the server.
 
         Raises:
-            RundletError: it does not answer.
+            RundletError: the server does not answer.
         """
         self._client = client
         info = client.info()
@@ -57,7 +57,7 @@ class ServerSide:
         return self._client.count()
 
     def hold(self, revision: int) -> AbstractContextManager[None]:  # noqa: ARG002 # as ``Side`` has it
-        """See ``Side.hold``: a server keeps what its retention says."""
+        """See ``Side.hold``; does nothing, because a server keeps history by its retention."""
         return nullcontext()
 
     def pages(self, after: str, revision: int | None) -> Iterator[list[Item]]:
@@ -100,13 +100,13 @@ class ServerSide:
         self._client.changes(since, limit=1, wait_s=timeout_s)
 
     def put_all(self, items: Sequence[Item]) -> None:
-        """See ``Side.put_all``; the server adds how far its store's time is ahead."""
+        """See ``Side.put_all``; the server corrects expiry if its store's time is ahead."""
         self._client.import_(_value(item) for item in items)
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """See ``Side.apply``: values that expire come after the others.
+        """See ``Side.apply``; values that expire are stored after the others.
 
-        A transaction of the API takes a time to live only, an import the exact time of expiry.
+        A transaction of the API accepts only a time to live, an import the exact time of expiry.
         """
         now = datetime.now(UTC)
         ops: list[rundlet.Op] = []
@@ -129,7 +129,7 @@ class ServerSide:
                 self._erase(change.key)
 
     def finish(self) -> None:
-        """See ``Side.finish``: the server does so by itself."""
+        """See ``Side.finish``; the server does it by itself."""
 
     def retention(self) -> tuple[int, float]:
         """See ``Side.retention``."""
@@ -177,7 +177,7 @@ class ServerSide:
             found = self._client.get(event.key, revision=event.revision)
             data = None if found is None else found.data
         if data is None:
-            return None  # erased since, which a later change says
+            return None  # erased since; a later change erases it in TO
         expires_us = self._expires_us(event.expires)
         metadata = metadata_of(event.meta)
         item = Item(event.key, data, event.content_type, expires_us, metadata=metadata)
@@ -203,7 +203,7 @@ def _number(answer: dict[str, object], name: str) -> int:
 
 
 def _limits(reported: object) -> Limits:
-    """Return what the server says of its limits; the default of each that it does not say."""
+    """Return the limits that the server reports, and defaults for the others."""
     known = reported if isinstance(reported, dict) else {}
     default = Limits()
 

@@ -1,4 +1,4 @@
-"""What a copy needs of the two stores, wherever they are."""
+"""The interface of the two stores of a copy, on a server or opened in this process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Item(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a commit did to a key.
+    """The change of a key in a commit.
 
     Attributes:
-        item: what the key has after it; ``None``: nothing.
-        is_erased: its whole history is gone.
+        item: the new value of the key; ``None`` if it has none.
+        is_erased: the whole history of the key was erased.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """One commit; expiries are left out, as each store ends what has expired by itself."""
+    """One commit without its expiries, because each store expires keys by itself."""
 
     revision: int
     time_us: int
@@ -57,13 +57,13 @@ class News(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What does not change while a store is open.
+    """Facts about a store that do not change while it is open.
 
     Attributes:
         shown: its address, without a password.
-        store_id: opaque; no other store has it.
+        store_id: opaque and unique.
         limits: on keys, values and transactions.
-        keeps_history: old revisions can be read, and changes be followed.
+        keeps_history: old revisions can be read, and changes can be followed.
         is_read_only: it takes no writes.
     """
 
@@ -89,20 +89,20 @@ class Side(Protocol):
         """Return how many keys have a value now."""
 
     def hold(self, revision: int) -> AbstractContextManager[None]:
-        """Keep a revision readable, as far as this store can do that from here.
+        """Keep a revision readable within the block, if the store can do that from this process.
 
         Raises:
-            Compacted: it is no longer kept.
+            Compacted: the revision is no longer kept.
         """
 
     def pages(self, after: str, revision: int | None) -> Iterator[list[Item]]:
-        """Yield all keys above ``after`` in order, of one snapshot: a revision, or now."""
+        """Yield all keys after ``after`` in order, of a revision, or of the head."""
 
     def older(self, item: Item) -> list[Item]:
-        """Return what is kept of the versions before one, oldest first; values are left out."""
+        """Return the kept versions before one, oldest first, without their values."""
 
     def value_of(self, item: Item) -> Item | None:
-        """Fill in the value of an older version; ``None`` if it is gone."""
+        """Return an older version with its value; ``None`` if it is no longer kept."""
 
     def changes(self, since: int) -> News:
         """Return the next commits after a revision, with values."""
@@ -111,32 +111,32 @@ class Side(Protocol):
         """Return once something was committed after a revision, or after the timeout."""
 
     def put_all(self, items: Sequence[Item]) -> None:
-        """Store values of different keys durably, in any order; what has expired is left out."""
+        """Store values of different keys durably, in any order; skip expired ones."""
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Make changes of different keys, as one transaction where the store can do that."""
+        """Apply changes of different keys, as one transaction if the store can do that."""
 
     def finish(self) -> None:
-        """Make what was stored quick to read."""
+        """Prepare the stored data for fast reads."""
 
     def retention(self) -> tuple[int, float]:
-        """Return how many versions are kept, and for how many seconds everything is."""
+        """Return the retention: versions of each key, and seconds for all history."""
 
     def retain(self, keep_versions: int, keep_for_s: float) -> None:
-        """Keep as much history, as far as this store can."""
+        """Set the retention, as far as the store supports it."""
 
 
 def older_of(item: Item, history: Iterable[tuple[int, int]]) -> list[Item]:
-    """Pick the versions before one, of the same life, out of a key's history.
+    """Return the versions before one since the key was created, from the key's history.
 
     Args:
         item: the version.
-        history: revision and version of every line, newest first; the version is 0 where the key
-            has no value after it.
+        history: revision and version of every line, newest first; the version is 0 if the key has
+            no value after it.
 
     Returns:
-        The older ones, oldest first; none if the key has begun another life since: its versions
-        can be asked for by number only in the newest.
+        The older versions, oldest first. None if the key was deleted and created again since,
+        because a version can be read by number only since the key was last created.
     """
     found: list[Item] = []
     for revision, version in history:

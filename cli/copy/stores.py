@@ -89,7 +89,7 @@ class StoreSide:
         try:
             found = self._store.get_version(item.key, item.version)
         except StoreError:
-            return None  # dropped meanwhile
+            return None  # it is no longer kept
         if found is None or found.revision != item.revision:
             return None
         entry = found if isinstance(found, Entry) else whole_entry(found)
@@ -185,7 +185,7 @@ class StoreSide:
             entry = self._store.get(event.key, at=event.revision)
             value = None if entry is None else entry.value
         if value is None:
-            return None  # erased since, which a later change says
+            return None  # erased since; a later change erases it in TO
         expires_us = None if event.expires_us is None else event.expires_us - self._ahead_us
         about = (event.content_type, expires_us, event.version, event.revision, event.metadata)
         return Change(event.key, Item(event.key, value, *about))

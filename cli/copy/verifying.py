@@ -12,7 +12,7 @@ from rundlet_server.storage.metadata import encode_metadata
 
 _NAMED_MAX: Final = 10
 _CLOCKS_US: Final = 2_000_000
-"""Two machines may differ by this much about whether a value has expired."""
+"""Clocks of two machines may differ so much, and with them whether a value has expired."""
 
 
 class Difference(NamedTuple):
@@ -23,13 +23,13 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         key_count: keys of FROM.
         checksum: SHA-256 of its keys, values, content types and times of expiry.
-        differences: the first of them.
-        difference_count: how many there are.
+        differences: the first few differences.
+        difference_count: number of all differences.
     """
 
     key_count: int
@@ -50,8 +50,8 @@ def compare(
     Args:
         source: pages of FROM.
         to: pages of TO.
-        merges: TO may have keys that FROM has not.
-        advance: called with the number of keys that were compared.
+        merges: TO may have keys that FROM does not have.
+        advance: called with the number of compared keys.
     """
     differences: list[Difference] = []
     count = key_count = 0
@@ -75,7 +75,7 @@ def compare(
 def paired(
     source: Iterable[list[Item]], to: Iterable[list[Item]]
 ) -> Iterator[tuple[Item | None, Item | None]]:
-    """Yield every key of two stores once, in order, with what each has; ``None`` if it has none."""
+    """Yield each key of two stores once, in order, as a pair; a missing item is ``None``."""
     # The order of code points is that of the UTF-8 bytes.
     here_items = (item for page in source for item in page)
     there_items = (item for page in to for item in page)
@@ -92,7 +92,7 @@ _NOTHING: Final = Item("", b"", "", None)
 
 
 def _difference(here: Item | None, there: Item | None, *, merges: bool) -> str:
-    """Return what is different, in one clause; nothing if nothing is."""
+    """Return the difference as one clause; empty if there is none."""
     if here is None or there is None:
         one = here or there
         if one is None or _may_have_expired(one) or (here is None and merges):
@@ -112,7 +112,7 @@ def _may_have_expired(item: Item) -> bool:
 
 
 def _bytes(item: Item) -> bytes:
-    """Return what of an item is compared; no two that differ have the same bytes."""
+    """Encode the compared parts of an item; different items give different bytes."""
     key = item.key.encode()
     metadata = encode_metadata(item.metadata)
     sizes = f"{len(key)} {len(item.value)} {len(metadata)}"

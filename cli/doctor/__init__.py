@@ -1,5 +1,5 @@
-"""``rundlet doctor``: what is wrong with a server or a folder, and what to do.
+"""``rundlet doctor``: find faults of a server or a folder, and advise what to do.
 
-``command`` is the command; ``findings`` is what a check reports; ``folder``, ``databases``,
-``machine`` and ``server`` hold the checks.
+``command`` is the command; ``findings`` has the results of checks; ``folder``, ``databases``,
+``machine`` and ``server`` have the checks.
 """

@@ -41,10 +41,10 @@ def doctor(
     output_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for faults.
+    """Check health.
 
-    Of a folder, a database or a server. Reports what is wrong and what to do. Exit code 0:
-    nothing, or warnings only; 5: damage; 6: the token is not allowed to look; 4: anything else.
+    Checks a folder, a database or a server, and reports what is wrong and what to do. Exit code 0:
+    no fault, or warnings only; 5: damage; 6: the token does not allow the check; 4: anything else.
 
     Example: rundlet doctor --data ./data
     """

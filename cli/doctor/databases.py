@@ -1,4 +1,4 @@
-"""Checks of a store in a database, also while servers run on it."""
+"""Checks of a store in a database; servers may run on it meanwhile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASYNCHRONOUS: Final = ("off", "local")
 
 
 def check_database(address: StoreAddress) -> Iterator[Finding]:
-    """Check all that can be seen of a store in etcd or PostgreSQL, the most basic first.
+    """Check a store in etcd or PostgreSQL, the most basic conditions first.
 
     Raises:
         MissingBackend: the extra is not installed.

@@ -1,4 +1,4 @@
-"""What ``rundlet doctor`` finds: one line each, with what to do about it."""
+"""The findings of ``rundlet doctor``: one line each, with advice."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SIGNS = {Level.GOOD: "✓", Level.WARNING: "!", Level.BAD: "✗"}
 
 
 class Finding(NamedTuple):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         level: how serious it is.
-        name: what was checked, in a word or two; stays the same over releases.
-        seen: what was found, one sentence.
-        advice: what to do, if there is something to do.
-        code: the exit code that it leads to, if it is bad.
+        name: the check, in a word or two; it is the same in all releases.
+        seen: the observation, one sentence.
+        advice: what to do, if anything.
+        code: the exit code for a bad finding.
     """
 
     level: Level
@@ -47,7 +47,7 @@ def good(name: str, seen: str) -> Finding:
 
 
 def warning(name: str, seen: str, advice: str) -> Finding:
-    """Return a finding of something that works, but not for long or not as it should."""
+    """Return a finding that something works, but has a fault or will fail soon."""
     return Finding(Level.WARNING, name, seen, advice)
 
 
@@ -61,7 +61,7 @@ def lines(findings: Sequence[Finding], columns: int | None = None) -> Iterator[s
 
     Args:
         findings: all of them.
-        columns: of a terminal, on which a long text goes on below its first line.
+        columns: the width of a terminal, to which long texts are wrapped.
     """
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
@@ -76,13 +76,13 @@ def lines(findings: Sequence[Finding], columns: int | None = None) -> Iterator[s
 
 
 def exit_code(findings: Sequence[Finding]) -> ExitCode:
-    """Return the exit code that all findings lead to: that of damage before any other."""
+    """Return the exit code for all findings; damage takes precedence."""
     codes = {finding.code for finding in findings if finding.level is Level.BAD}
     return ExitCode.DAMAGED if ExitCode.DAMAGED in codes else max(codes, default=ExitCode.DONE)
 
 
 def _hanging(start: str, text: str, columns: int | None) -> Iterator[str]:
-    """Yield a text behind its start, and its further lines below its first."""
+    """Yield a text after ``start``, wrapped; further lines are indented by its width."""
     if columns is None:
         yield start + text
         return

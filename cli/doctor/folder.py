@@ -1,4 +1,4 @@
-"""Checks of a store's folder, also while a server runs on it."""
+"""Checks of a store's folder; a server may run on it meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_folder(folder: Path) -> Iterator[Finding]:
-    """Check all that can be seen of a folder, the most basic first."""
+    """Check a folder, the most basic conditions first."""
     yield machine.software()
     yield machine.descriptors()
     yield from machine.file_size()
@@ -52,7 +52,7 @@ def check_folder(folder: Path) -> Iterator[Finding]:
 
 
 def _as_far_as_it_can_be_read(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield the findings until the disk fails, and report that: they count most then."""
+    """Yield the findings; if the disk fails, keep those so far and report the failure."""
     try:
         yield from findings
     except OSError as ex:
@@ -60,7 +60,7 @@ def _as_far_as_it_can_be_read(name: str, findings: Iterator[Finding]) -> Iterato
 
 
 def _access(folder: Path) -> Finding:
-    """Owner and permissions."""
+    """Check the owner and the permissions."""
     status = folder.stat()
     seen = f"{folder}, mode {stat.S_IMODE(status.st_mode):04o}, owned by user {status.st_uid}"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -85,7 +85,7 @@ def _read_only(folder: Path) -> Finding:
 def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
     """Find files that this user, or the owner of the folder, cannot open.
 
-    Without read access no command works; with it and nothing more, those work that only read.
+    Without read access no command works; with read access only, the reading commands work.
     """
     if not os.access(folder, os.R_OK | os.X_OK):
         return
@@ -106,7 +106,7 @@ def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
 
 
 def _files_named(paths: list[Path]) -> str:
-    """A few files by name, with their owners."""
+    """Return the names of a few files, with their owners."""
     named = [f"{path.name} (of user {path.stat().st_uid})" for path in paths[:_NAMED_MAX]]
     more = len(paths) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
@@ -149,7 +149,7 @@ def _files(found: Inspection) -> Finding:
 
 
 def _repairs(folder: Path) -> Iterator[Finding]:
-    """Report earlier damage: the files that a repair has kept."""
+    """Report earlier damage, by the files that a repair has kept."""
     kept = sorted(folder.glob("repair-*"))
     if kept:
         when = shown_moment(int(kept[-1].stat().st_mtime * 1e6))

@@ -55,7 +55,7 @@ def software() -> Finding:
 
 
 def descriptors() -> Finding:
-    """Report how many files a process started from here may open."""
+    """Report how many files a process that starts here may open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     shown = "without limit" if hard == resource.RLIM_INFINITY else f"at most {hard}"
     seen = f"{soft} open files, {shown} (a server raises its own limit to that)"
@@ -68,7 +68,7 @@ def descriptors() -> Finding:
 
 
 def file_size() -> Iterator[Finding]:
-    """Report if a process started from here may not make files as large as a store needs."""
+    """Report if a process that starts here may not write files as large as a store needs."""
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if soft != resource.RLIM_INFINITY:
         seen = f"a process started from here may make files of {shown_bytes(soft)} (ulimit -f)"
@@ -80,7 +80,7 @@ def file_size() -> Iterator[Finding]:
 
 
 def file_system(folder: Path) -> Finding:
-    """Report if locks and shared memory work in the folder, and if it survives a restart."""
+    """Report whether locks and shared memory work in the folder, and whether it is persistent."""
     kind = _file_system_kind(folder)
     if kind in _NETWORK or kind.startswith("fuse."):
         advice = "locks and shared memory do not work over a network; move it to a local disk"
@@ -135,7 +135,7 @@ def syncs(folder: Path) -> Finding:
 
 
 def lock_holders(path: Path) -> list[int]:
-    """Return the ids of processes that hold an ``flock`` on a file, as far as is known."""
+    """Return the ids of processes that hold an ``flock`` on a file, if the system reports them."""
     try:
         status = path.stat()
         locks = Path("/proc/locks").read_text()
@@ -147,9 +147,9 @@ def lock_holders(path: Path) -> list[int]:
 
 
 def users_of_removed(path: Path) -> list[int]:
-    """Return the ids of processes that have a file open which had this path and was removed.
+    """Return the ids of processes that have a removed file open that had this path.
 
-    Only those that this user may look into, and only where there is ``/proc``.
+    Only processes that this user may inspect, and only if there is ``/proc``.
     """
     wanted = f"{os.path.realpath(path)} (deleted)"
     found = []
@@ -168,7 +168,7 @@ def _version(name: str) -> str:
 
 
 def _file_system_kind(folder: Path) -> str:
-    """Return the type of the file system at the longest mount point above a folder."""
+    """Return the type of the file system of a folder."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text()
     except OSError:
@@ -185,7 +185,7 @@ def _file_system_kind(folder: Path) -> str:
 
 
 def _sync_times_s(folder: Path) -> Iterator[float]:
-    with tempfile.TemporaryFile(dir=folder) as file:  # has no name: nothing can stay behind
+    with tempfile.TemporaryFile(dir=folder) as file:  # has no name, so no file is left behind
         for _ in range(_SYNCS):
             os.pwrite(file.fileno(), os.urandom(_SYNC_BYTES), 0)
             started_s = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Where the data is: a server or a store that is opened here.
+"""The place of the data: a server, or a store opened in this process.
 
-``options`` holds ``--url``, ``--data`` and ``--token`` and opens what they name; ``target`` is
-what a command asks of either, ``store`` answers it out of a store; ``ask`` sends
-plain requests.
+``options`` has ``--url``, ``--data`` and ``--token``, and opens the places that they name;
+``target`` is the interface of both for commands, ``store`` implements it over a store; ``ask``
+sends plain requests.
 """

@@ -25,12 +25,12 @@ class NoAnswer(CommandError):
     """A server does not answer.
 
     Attributes:
-        seen: why, as far as this is known.
-        advice: what to do, if ``seen`` does not say it.
+        seen: the reason, as far as it is known.
+        advice: what to do, unless ``seen`` includes it.
     """
 
     def __init__(self, seen: str, advice: str = "") -> None:
-        """Both make the message."""
+        """Make the message from both."""
         super().__init__(f"{seen}; {advice}" if advice else seen)
         self.seen = seen
         self.advice = advice
@@ -76,31 +76,26 @@ class Metrics:
 
 
 class Asking:
-    """Asks one server. Use as a context manager."""
+    """Sends requests to one server. Use as a context manager."""
 
     def __init__(self, url: str, token: str | None, ca_file: str | None = None) -> None:
-        """``url``, ``token`` and ``ca_file`` as the client library takes them."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
-            raise CommandError(message, ExitCode.USAGE)
-        if parts.scheme == "https":
+        """Prepare requests; the arguments are as in ``rundlet.Client``."""
+        scheme, host, port, path = _parts(url)
+        if scheme == "https":
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
+                host, port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
             )
         else:
-            self._connection = http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=_TIMEOUT_S
-            )
-        self._base = parts.path.rstrip("/")
+            self._connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        self._base = path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url
 
     def get(self, path: str, *, with_token: bool = True) -> Reply:
-        """Ask for a path.
+        """Send a GET for a path.
 
         Raises:
-            NoAnswer: there is none.
+            NoAnswer: there is no answer.
         """
         started_s = time.perf_counter()
         try:
@@ -126,7 +121,7 @@ class Asking:
         """Return the server's metrics.
 
         Raises:
-            CommandError: it does not show them, to this token or at all.
+            CommandError: the server does not show them, or not with this token.
         """
         reply = self.get("/metrics")
         if reply.status in NOT_ALLOWED:
@@ -138,13 +133,31 @@ class Asking:
         if reply.status != 200:
             message = f"{self._url}/metrics answered {reply.status}; is this a Rundlet server?"
             raise CommandError(message)
-        return Metrics(reply.body.decode())
+        try:
+            return Metrics(reply.body.decode())
+        except ValueError as ex:
+            message = f"{self._url}/metrics has no metrics; is this a Rundlet server?"
+            raise CommandError(message) from ex
 
     def __enter__(self) -> Asking:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+
+def _parts(url: str) -> tuple[str, str, int | None, str]:
+    """Return the scheme, host, port and path of a server's address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        pass
+    else:
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return parts.scheme, parts.hostname, port, parts.path
+    message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
+    raise CommandError(message, ExitCode.USAGE)
 
 
 def _trusting(ca_file: str | None) -> ssl.SSLContext:

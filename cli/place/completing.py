@@ -1,4 +1,4 @@
-"""Completes the keys of a command line out of the store that it names."""
+"""Completes the keys on a command line from the store that it names."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ _DELIMITER: Final = "/"
 
 
 def complete_keys(command: Command) -> None:
-    """Let all parameters of a command that are keys be completed."""
+    """Enable completion for all parameters of a command that are keys."""
     for param in command.params:
         if is_key(param):
-            vars(param)["shell_complete"] = _complete  # of this one, as in ``parameters``
+            vars(param)["shell_complete"] = _complete  # set on this one only, as in ``parameters``
 
 
 def is_key(param: object) -> bool:
-    """Return whether a parameter is a key, or how keys begin."""
+    """Return whether a parameter is a key or a prefix of keys."""
     if isinstance(param, TyperArgument):
         return param.metavar in _WORDS
     return isinstance(param, TyperOption) and not _OPTIONS.isdisjoint(param.opts)
 
 
 def keys_like(target: Target, start: str) -> list[str]:
-    """Return keys that begin so, as far as the next slash if there are several."""
+    """Return the keys that begin with ``start``, each only up to its next slash."""
     found: list[str] = []
     prefix = start
     while True:
         infos = target.scan(prefix=prefix, delimiter=_DELIMITER, limit=_KEYS_MAX)
         below = [info.key for info in infos]
         found = below or found
-        # A shell would end the word behind a prefix that is alone.
+        # A shell would end the word after a single completion, even if it is a prefix.
         if len(below) != 1 or not below[0].endswith(_DELIMITER) or below[0] == prefix:
             return found
         prefix = below[0]
 
 
 def _complete(ctx: Context, incomplete: str) -> list[CompletionItem]:
-    """Return the keys for a shell; no keys if anything fails: there is no place for a message."""
+    """Return the keys for a shell; on any error return none, as a shell shows no message."""
     with suppress(Exception):
         return [CompletionItem(key) for key in _keys(ctx, incomplete) if key.isprintable()]
     return []

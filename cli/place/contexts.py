@@ -34,14 +34,14 @@ class Context:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The address or path, for people."""
         return self.url or self.store or self.data or ""
 
     def token(self) -> str | None:
-        """Return the token out of its file.
+        """Return the token from its file.
 
         Raises:
-            CommandError: it cannot be read, or there is none in it.
+            CommandError: the file cannot be read, or has no token.
         """
         if self.token_file is None:
             return None
@@ -61,13 +61,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """What the file holds."""
+    """The content of the file."""
 
     current: str | None
     named: Mapping[str, Context]
 
     def save(self) -> None:
-        """Write the file, whole or not at all."""
+        """Replace the file atomically."""
         path = file_path()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         contexts = {
@@ -81,9 +81,9 @@ class Contexts:
 
 
 def file_path() -> Path:
-    """Return where the contexts of this user are."""
+    """Return the path of the file with the contexts of this user."""
     folder = os.environ.get("XDG_CONFIG_HOME") or ""
-    # A relative one counts as none, says the specification of these folders.
+    # By its specification, a relative path in the variable is ignored.
     base = Path(folder) if os.path.isabs(folder) else Path.home() / ".config"
     return base / "rundlet" / "contexts.json"
 
@@ -92,7 +92,7 @@ def read_contexts() -> Contexts:
     """Return all contexts.
 
     Raises:
-        CommandError: the file is not as this program writes it.
+        CommandError: the file is not valid.
     """
     path = file_path()
     try:
@@ -113,7 +113,7 @@ def chosen_context() -> Context | None:
     """Return the context that ``-c``, ``RUNDLET_CONTEXT`` or ``rundlet context use`` chose.
 
     Raises:
-        CommandError: there is none of that name.
+        CommandError: there is no context of this name.
     """
     name = os.environ.get(CONTEXT_VARIABLE) or None
     contexts = read_contexts()

@@ -1,8 +1,9 @@
-"""Lists of the keys of a store that is opened in this process, in the client's records."""
+"""Lists of keys of a store opened in this process, as records of the client."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -25,12 +26,12 @@ _BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class StoreLists(StorePast):
-    """The methods of ``StoreTarget`` on the keys of a range, and on one without its value."""
+    """The methods of ``StoreTarget`` on a range of keys, and on one key without its value."""
 
     def head(self, key: str) -> KeyInfo | None:
-        """Return what the value of a key is, without its bytes; ``None`` if it has none."""
+        """Return the details of a key's value, without its bytes; ``None`` if it has none."""
         key_bytes(key)
-        # Of all keys that begin with the text of a key, the key itself is the first.
+        # A key is the first of all keys that begin with it.
         first = next(self.scan(prefix=key, limit=1), None)
         return first if first is not None and first.key == key else None
 
@@ -100,9 +101,13 @@ class StoreLists(StorePast):
 
     def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
-            snapshot = self.store.get_many([info.key for info in batch], at=moment)
-            # A prefix that was rolled up has no value.
-            yield from (_info(entry) for entry in snapshot.entries if entry is not None)
+            keys = [info.key for info in batch if not info.is_prefix]
+            entries = iter(self.store.get_many(keys, at=moment).entries)
+            for info in batch:
+                if info.is_prefix:
+                    yield info
+                elif (entry := next(entries)) is not None:
+                    yield replace(info, value=value_of(entry))
 
 
 def value_of(entry: engine.Entry) -> Value:
@@ -122,18 +127,6 @@ def value_of(entry: engine.Entry) -> Value:
 
 def _glob(match: str | None, prefix: str) -> Glob | None:
     return None if match is None else Glob(match, len(prefix))
-
-
-def _info(entry: engine.Entry) -> KeyInfo:
-    return KeyInfo(
-        key=entry.key,
-        revision=entry.revision,
-        version=entry.version,
-        size=len(entry.value),
-        content_type=entry.content_type,
-        value=value_of(entry),
-        meta=dict(entry.metadata),
-    )
 
 
 def _infos(page: engine.Page, *, reverse: bool) -> list[KeyInfo]:

@@ -1,4 +1,4 @@
-"""Where the data is: ``--url``, ``--store``, ``--data`` and ``--token``, and what they open.
+"""The options ``--url``, ``--store``, ``--data`` and ``--token``, and opening their places.
 
 Every command that touches data takes these options; ``open_target`` turns them into a
 ``Target``. ``--data DIR`` is short for the ``--store`` of a folder. The command line wins over the
@@ -37,10 +37,10 @@ _NUMBERS = {2: "two", 3: "three"}
 
 
 def _named(option: str, kind: Callable[[str], Place], text: str) -> Place:
-    """What an option names; an empty one, as an unset variable leaves it, names nothing.
+    """Convert the text of an option; refuse an empty text, which may come from an unset variable.
 
     Raises:
-        typer.BadParameter: it is empty.
+        typer.BadParameter: the text is empty.
     """
     if text:
         return kind(text)
@@ -146,7 +146,7 @@ def open_target(
 
 
 def open_client(url: str, token: str | None) -> Client:
-    """Return a client of the server at ``url``, with what the environment or a context adds."""
+    """Return a client of a server, with the token and CA file of the environment or a context."""
     from rundlet import Client  # noqa: PLC0415 - it loads httpx, which a folder needs nothing of
 
     token, ca_file = _credentials(url, token)
@@ -154,7 +154,7 @@ def open_client(url: str, token: str | None) -> Client:
 
 
 def open_hasty_client(url: str, token: str | None) -> Client:
-    """Return a client that gives up soon, for an answer that a person waits for at each key."""
+    """Return a client with a short timeout, for completion while a person types."""
     from rundlet import Client  # noqa: PLC0415 - as in ``open_client``
 
     token, ca_file = _credentials(url, token)
@@ -162,12 +162,12 @@ def open_hasty_client(url: str, token: str | None) -> Client:
 
 
 def open_asking(url: str, token: str | None) -> Asking:
-    """Return plain requests to the server at ``url``, with what the environment adds."""
+    """Return ``Asking`` for a server, with the token and CA file as in ``open_client``."""
     return Asking(url, *_credentials(url, token))
 
 
 def chosen_url(url: str | None) -> str | None:
-    """Return the server of a command that asks servers only: as given, or as named elsewhere."""
+    """Return the URL for a command that works on servers only: given, or from the environment."""
     if url is not None:
         return url
     named = os.environ.get("RUNDLET_URL") or None
@@ -177,9 +177,9 @@ def chosen_url(url: str | None) -> str | None:
 
 
 def _credentials(url: str, token: str | None) -> tuple[str | None, str | None]:
-    """Return the token to show, and who certifies the server; those of a context if it is there.
+    """Return the token and the CA file for a server, from the option, the environment or a context.
 
-    A token of a context is shown to its own server, and to no other.
+    The token of a context is sent only to the server of the context.
     """
     token = token or os.environ.get("RUNDLET_TOKEN") or None
     ca_file = os.environ.get(CA_VARIABLE) or None
@@ -192,7 +192,7 @@ def _credentials(url: str, token: str | None) -> tuple[str | None, str | None]:
 
 
 def chosen_folder(data: Path | None) -> Path:
-    """Return the folder of a command that works on folders only; it must exist."""
+    """Return the folder for a command that works on folders only; it must exist."""
     folder = chosen_store(data, None).folder
     if folder is None:
         message = "this command works on a folder; name it with --data DIR"
@@ -204,7 +204,7 @@ def chosen_folder(data: Path | None) -> Path:
 
 
 def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
-    """Return the store of a command that asks no server: as given, in the environment, ./data."""
+    """Return the store for a command that needs no server: given, from the environment, ./data."""
     _require_one({"--data": data, "--store": store})
     named = _address_of(data, store) or _named_by_environ()
     if named is None and (context := chosen_context()) is not None:
@@ -221,7 +221,7 @@ def has_store(folder: Path) -> bool:
 
 @contextmanager
 def no_store_if_missing(folder: Path) -> Iterator[None]:
-    """Report a missing store in the words that every command has for it."""
+    """Report a missing store with the same message in all commands."""
     try:
         yield
     except FileNotFoundError as ex:
@@ -232,7 +232,7 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
 def chosen_place(
     url: str | None, data: Path | None, store: str | None = None
 ) -> tuple[str | None, StoreAddress | None]:
-    """Return the URL or the store that options, environment or context name, at most one."""
+    """Return the URL or the store that the options, environment or context name; at most one."""
     _require_one({"--url": url, "--data": data, "--store": store})
     if url is not None:
         return url, None
@@ -257,7 +257,7 @@ def _address_of_context(context: Context) -> StoreAddress | None:
 def _address_of(data: Path | None, store: str | None) -> StoreAddress | None:
     if data is None and store is None:
         return None
-    # Only here: a command that asks a server needs no word of the engine.
+    # Imported only here, because a command that works on a server needs no engine.
     from rundlet_server.storage.address import StoreAddress  # noqa: PLC0415 - see above
 
     if data is not None:

@@ -1,4 +1,4 @@
-"""The past of a store that is opened in this process, in the client's records."""
+"""The history of a store opened in this process, as records of the client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StorePast:
-    """The methods about the past of ``StoreTarget``; ``rundlet.Client`` says what each does."""
+    """The methods of ``StoreTarget`` on history; ``rundlet.Client`` documents them."""
 
     def __init__(self, store: engine.Store) -> None:
         self.store = store
@@ -62,7 +62,7 @@ class StorePast:
         keys: Sequence[str] | None = None,
         dry_run: bool = False,
     ) -> RolledBack:
-        """Make keys hold what they held at a revision or a time."""
+        """Restore keys to their values at a revision or a time."""
         require_feature(self.store.info, "history")
         if keys is None:
             self._require_feed()
@@ -74,7 +74,7 @@ class StorePast:
     def retention(
         self, *, keep_versions: int | None = None, keep_for_s: float | None = None
     ) -> Retention:
-        """Return which history the store keeps; first change what is given."""
+        """Return which history the store keeps; if arguments are given, change them first."""
         if keep_versions is not None or keep_for_s is not None:
             require_feature(self.store.info, "retention")
             now = self.store.retention()
@@ -87,7 +87,7 @@ class StorePast:
         return Retention(kept.keep_versions, kept.keep_for_s)
 
     def erase(self, key: str, *, wait_s: float = 0) -> Erased | None:
-        """Remove every version of a key for good; ``None`` if there is none."""
+        """Erase every version of a key for good; return ``None`` if there is none."""
         require_feature(self.store.info, "erase")
         erased = self.store.erase(key, wait_s=wait_s)
         if not erased.is_found:
@@ -95,7 +95,7 @@ class StorePast:
         return Erased(erased.revision, erased.versions, erased.is_pending)
 
     def at_of(self, revision: int | None, at: datetime | str | None) -> At | None:
-        """Return where a read looks."""
+        """Return the revision or moment of a read; ``None`` for the head."""
         if revision is None and at is None:
             return None
         require_feature(self.store.info, "history")
@@ -114,7 +114,7 @@ class StorePast:
 
 
 def moment_of_us(time_us: int) -> datetime:
-    """Return a time of the store."""
+    """Convert a time of the store, in microseconds since the epoch."""
     return _EPOCH + timedelta(microseconds=time_us)
 
 

@@ -1,4 +1,4 @@
-"""One open place for many commands: what ``rundlet shell`` passes to each command that it runs."""
+"""One open place for many commands, which ``rundlet shell`` passes to each of them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
 
-# A text file is read as it is: the server decides which keys it allows in it.
+# Accept any key in a text file: the server decides which keys it allows.
 _OPTIONS = {
     Purpose.READ: StoreOptions(StoreSettings(is_read_only=True), any_key=True),
     Purpose.WRITE: StoreOptions(StoreSettings(), any_key=True),
@@ -43,21 +43,21 @@ _CREATING = (Purpose.WRITE, Purpose.COPY_TO)
 _COPYING = (Purpose.COPY_FROM, Purpose.COPY_TO)
 _OF_ANY_SIZE = (Purpose.READ, *_COPYING)
 _COPIED_BYTES_MAX = 8 * 1024 * 1024
-"""Of a page of the feed; a copy has several in memory."""
+"""Maximum bytes of a page of the feed; a copy has several pages in memory."""
 _ANY_SIZE = Limits(key_bytes_max=KEY_BYTES_LIMIT, value_bytes_max=VALUE_BYTES_LIMIT)
 
 
 class Created(NamedTuple):
-    """A store that a command has created, and whether its folder is new, too."""
+    """A store that a command has created, and whether it has created the folder, too."""
 
     folder: Path
     is_folder_new: bool
 
     def remove_unused(self) -> None:
-        """Remove the store, and say so, if nothing is stored in it.
+        """Remove the store if nothing is stored in it, and report that.
 
         Raises:
-            StoreError, OSError: another process uses it, or it cannot be removed.
+            StoreError, OSError: another process uses the store, or it cannot be removed.
         """
         from rundlet_server.storage.care import remove_unused  # noqa: PLC0415 - rarely needed
 
@@ -69,12 +69,12 @@ class Created(NamedTuple):
 
 
 class StoreTarget(StoreLists):
-    """Speaks the client's records, does the work on a ``Store``, which it owns.
+    """A ``Target`` over a ``Store``, which it owns and closes.
 
     Attributes:
-        store: the same in the engine's own words.
-        address: where the store is.
-        created: what this command has created; ``None`` if the store was there.
+        store: the store of the engine.
+        address: the address of the store.
+        created: the store that this command created; ``None`` if it existed.
     """
 
     def __init__(self, store: engine.Store, address: StoreAddress) -> None:
@@ -90,7 +90,7 @@ class StoreTarget(StoreLists):
         at: datetime | str | None = None,
         version: int | None = None,
     ) -> Value | None:
-        """Return the value of a key, now or as it was."""
+        """Return a value of a key, current or earlier."""
         place = self.at_of(revision, at)
         if version is not None:
             require_feature(self.store.info, "history")
@@ -172,11 +172,11 @@ class StoreTarget(StoreLists):
         raise CommandError(message, ExitCode.USAGE)
 
     def info(self) -> dict[str, object]:
-        """Return what the store is, with its limits."""
+        """Return a description of the store, with its limits."""
         return asdict(self.store.info) | {"clock_ahead_s": self.store.health().clock_ahead_s}
 
     def stats(self) -> dict[str, object]:
-        """Return counts by name, as a server does without the operations, which only it counts."""
+        """Return the same counts by name as a server, except for operations."""
         stats = self.store.stats()
         return {
             "revision": stats.revision,
@@ -199,7 +199,7 @@ class StoreTarget(StoreLists):
         """Close the store after a failure; remove it if it is new and nothing is stored in it."""
         self.close()
         if self.created is not None:
-            with suppress(StoreError, OSError):  # others use it, or it cannot be removed: it stays
+            with suppress(StoreError, OSError):  # other processes use it, or it cannot be removed
                 self.created.remove_unused()
 
 
@@ -258,9 +258,9 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
 
 
 def _options(address: StoreAddress, purpose: Purpose) -> StoreOptions:
-    """Return how to open a store; what a server has stored is read whatever its limits were.
+    """Return the options for opening a store; reads accept keys and values of any size.
 
-    Not so for a text file: its index depends on the limits, and is shared with servers.
+    The exception is a text file: its index depends on the limits, and servers share it.
     """
     options = _OPTIONS[purpose]
     limits = options.settings.limits

@@ -1,4 +1,4 @@
-"""Gives a command the options that say where the data is, as one argument."""
+"""Gives a command the options for the place of the data as one argument."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPTIONS: Final = {"url": UrlOption, "data": DataOption, "store": StoreOption, "
 
 
 class Location(NamedTuple):
-    """Where the data is, as the command line says."""
+    """The place of the data, as given on the command line."""
 
     url: str | None
     data: Path | None
@@ -31,7 +31,7 @@ class Location(NamedTuple):
     token: str | None
 
     def opened(self, purpose: Purpose = Purpose.READ) -> AbstractContextManager[Target]:
-        """Open it; see ``open_target``."""
+        """Open the place; see ``open_target``."""
         return open_target(self.url, self.data, self.token, purpose, store=self.store)
 
 

@@ -1,8 +1,8 @@
-"""What the data commands work on: a server or a folder.
+"""The interface of the data commands to a server or a folder.
 
-``rundlet.Client`` is a ``Target`` as it is; ``cli.place.store.StoreTarget`` makes one of a
-``storage`` store. Both use the records of the client and raise ``rundlet`` or ``storage`` errors,
-which ``cli.exits`` maps.
+``rundlet.Client`` implements ``Target``; ``cli.place.store.StoreTarget`` implements it over a
+store of ``storage``. Both use the records of the client and raise ``rundlet`` or ``storage``
+errors, which ``cli.exits`` maps.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Purpose(enum.Enum):
     """Why a command opens a folder."""
 
     READ = enum.auto()
-    WRITE = enum.auto()  # creates a store where there is none, and says so
+    WRITE = enum.auto()  # creates a store if there is none, and reports it
     CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
-    COPY_FROM = enum.auto()  # reads, and keeps a revision readable meanwhile
-    COPY_TO = enum.auto()  # as WRITE, whatever the other store allows
+    COPY_FROM = enum.auto()  # reads, and holds a revision while it does
+    COPY_TO = enum.auto()  # as WRITE, with keys and values of any size
 
 
 class Watching(Protocol):
-    """Changes in order; ``rundlet.Watch`` says more."""
+    """Changes in order; see ``rundlet.Watch``."""
 
     @property
     def position(self) -> int:
-        """The revision up to which all events have been returned."""
+        """The revision up to which all events were returned."""
 
     def __iter__(self) -> Iterator[Event]:
         """Return the iterator itself."""
@@ -58,7 +58,7 @@ class Watching(Protocol):
 
 
 class Target(Protocol):
-    """A store on a server or in a folder; ``rundlet.Client`` says what each method does."""
+    """A store on a server or in a folder; ``rundlet.Client`` documents the methods."""
 
     def get(
         self,
@@ -118,7 +118,7 @@ class Target(Protocol):
         """Yield keys in order, from one snapshot; ``match`` excludes ``delimiter``."""
 
     def head(self, key: str) -> KeyInfo | None:
-        """Return what the value of a key is, without its bytes."""
+        """Return the details of a key's value, without its bytes."""
 
     def exists(self, key: str) -> bool:
         """Return whether a key has a value."""
@@ -150,21 +150,21 @@ class Target(Protocol):
         keys: Sequence[str] | None = None,
         dry_run: bool = False,
     ) -> RolledBack:
-        """Make keys hold what they held at a revision or a time."""
+        """Restore keys to their values at a revision or a time."""
 
     def retention(
         self, *, keep_versions: int | None = None, keep_for_s: float | None = None
     ) -> Retention:
-        """Return which history the store keeps; first change what is given."""
+        """Return which history the store keeps; if arguments are given, change them first."""
 
     def erase(self, key: str, *, wait_s: float = 0) -> Erased | None:
-        """Remove every version of a key for good; ``None`` if there is none."""
+        """Erase every version of a key for good; return ``None`` if there is none."""
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Return the address of a key's value, or of the list of keys under a prefix."""
 
     def info(self) -> dict[str, object]:
-        """Return what the store is, with its limits."""
+        """Return a description of the store, with its limits."""
 
     def stats(self) -> dict[str, object]:
         """Return counts by name."""

@@ -1,4 +1,4 @@
-"""Following the changes of a store that is opened in this process."""
+"""Follow the changes of a store opened in this process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class StoreWatch:
     def __init__(
         self, store: engine.Store, prefix: str, since: int | None, *, include_values: bool
     ) -> None:
-        """Begin after ``since``, by default now.
+        """Begin after ``since``, by default after the head.
 
         Raises:
             NotSupported: the store has no feed.
-            Compacted, InvalidRequest: it cannot be followed from there.
+            Compacted, InvalidRequest: ``since`` is no longer kept, or is beyond the head.
         """
         require_feature(store.info, "changes")
         self._store = store
@@ -41,7 +41,7 @@ class StoreWatch:
 
     @property
     def position(self) -> int:
-        """The revision up to which all events have been returned."""
+        """The revision up to which all events were returned."""
         return self._position
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def _load_progress() -> Iterator[Callable[[int, int, int], None]]:
-    """A bar on a terminal, nothing elsewhere; told bytes done, bytes in all, and lines."""
+    """Draw a bar on a terminal; the callback takes bytes done, bytes in all, and lines."""
     columns = (
         TextColumn("loading"),
         BarColumn(),

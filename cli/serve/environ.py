@@ -1,6 +1,6 @@
-"""Environment variables that look like settings and are none, mostly because they are misspelt.
+"""Warn of environment variables that look like settings but are not, mostly misspelt ones.
 
-A warning names them. The command goes on: another program may have a use for them.
+The command continues, because another program may use the variables.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _OF_COMMANDS: Final = frozenset(
 )
 _OF_TESTS: Final = frozenset({"RUNDLET_SEED", "RUNDLET_SOAK_MINUTES"})
 _OF_KUBERNETES: Final = re.compile(r"RUNDLET_(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_\w+)")
-"""What Kubernetes sets in every container if there is a service called ``rundlet``; with these it
-sets ``RUNDLET_PORT`` to a URL."""
+"""Variables that Kubernetes sets in every container if there is a service called ``rundlet``; it
+also sets ``RUNDLET_PORT``, to a URL."""
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
@@ -51,9 +51,9 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _with_similar(name: str) -> str:
-    """Return the name with the known one that is closest to it, if any is close."""
+    """Return the name, with the most similar known name if there is one."""
     offered = {row.variable for row in SETTINGS if row.variable and row.option} | _OF_COMMANDS
-    # Without what all begin with, which would make any two look alike. PORT begins with nothing.
+    # Without the common prefix, which would make all names similar. PORT has no prefix.
     by_rest = {variable.removeprefix(_BEGINNING): variable for variable in sorted(offered)}
     close = difflib.get_close_matches(name.removeprefix(_BEGINNING), by_rest, n=1)
     return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name

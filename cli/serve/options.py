@@ -1,7 +1,8 @@
 """The options of ``rundlet serve``, made from the table of settings.
 
-A command that ``takes_settings`` gets what its command line says as one mapping. Nothing is read
-or checked here: ``functions.settings`` does that, in the same way for options and variables.
+A command that ``takes_settings`` gets its given options as one mapping. This module neither
+converts nor checks them: ``functions.settings`` does that, in the same way for options and
+variables.
 """
 
 from __future__ import annotations
@@ -32,8 +33,7 @@ _ROWS: Final = {
 def takes_settings(*, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the option of every setting.
 
-    The command gets them as its argument ``given``, by option, without those that were not on the
-    command line.
+    The command gets the options that are on the command line as its argument ``given``, by name.
 
     Args:
         hidden: leave the options out of the help.
@@ -59,7 +59,7 @@ def takes_settings(*, hidden: bool = False) -> Callable[[Callable[..., None]], C
 
 
 def _given(ctx: typer.Context, values: dict[str, object]) -> GivenOptions:
-    """What stands on the command line; Typer also fills in variables of the environment."""
+    """Return the options on the command line, without those that Typer took from variables."""
     given: dict[str, str | bool | Sequence[str]] = {}
     for name, value in values.items():
         source = ctx.get_parameter_source(name)
@@ -73,7 +73,7 @@ def _given(ctx: typer.Context, values: dict[str, object]) -> GivenOptions:
 def _parameter(name: str, row: Setting, *, hidden: bool) -> inspect.Parameter:
     is_flag, is_repeated = isinstance(row.kind, Flag), isinstance(row.kind, Words)
     spellings = [spelling for spelling in (row.option, row.short) if spelling]
-    # A default that depends is shown in words; Typer shows one that it is given as it is.
+    # If a default depends on something, show it in words; Typer shows other defaults itself.
     plain = None if is_flag or is_repeated or row.is_default_dependent else row.shown_default
     shown_default = True if plain else "" if is_flag else row.shown_default
     option = typer.Option(

@@ -1,4 +1,4 @@
 """``rundlet shell``: a prompt for many commands on one connection.
 
-``command`` reads and runs lines, ``lines`` edits, completes and remembers them.
+``command`` reads and runs lines; ``lines`` has their completion and history.
 """

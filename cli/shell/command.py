@@ -68,7 +68,7 @@ def shell(
 
 
 def _typed() -> Iterator[str]:
-    """Lines as they are typed; Ctrl-C begins a new one."""
+    """Yield typed lines; Ctrl-C discards a line."""
     while True:
         try:
             yield input(_PROMPT)
@@ -80,7 +80,7 @@ def _typed() -> Iterator[str]:
 
 
 def _inherit(url: str | None, data: Path | None, store: str | None, token: str | None) -> None:
-    """Let commands that open a place of their own, such as ``top``, open this one."""
+    """Set variables, so that commands that open a place themselves (``top``) open this one."""
     places = {"RUNDLET_URL": url, "RUNDLET_DATA": data, "RUNDLET_STORE": store}
     if any(place is not None for place in places.values()):
         for variable, place in places.items():
@@ -104,7 +104,7 @@ class _Runner:
         self.first_failure = 0
 
     def run_all(self, lines: Iterator[str]) -> None:
-        """Run lines up to the last one, or to ``exit``."""
+        """Run all lines, or those before ``exit``."""
         for line in lines:
             code = self._run(line.strip())
             if code is None:
@@ -137,7 +137,7 @@ class _Runner:
             code = self._group.main(
                 words, prog_name=_SELF, standalone_mode=False, obj=self._session
             )
-        except typer.Abort:  # what typer makes of Ctrl-C
+        except typer.Abort:  # typer raises it on Ctrl-C
             return _INTERRUPTED
         finally:
             if sys.stdout is not None:

@@ -28,7 +28,7 @@ _NAMES: Final = tuple(row.name for row in COMMANDS if row.name != "shell")
 
 @contextmanager
 def edited_lines(target: Target) -> Iterator[None]:
-    """Let ``input`` complete lines, and remember them beyond this process."""
+    """Let ``input`` complete lines, and keep their history for later processes."""
     readline.set_completer_delims(" \t\n")
     readline.set_completer(_Completer(target).complete)
     readline.parse_and_bind("tab: complete")
@@ -43,14 +43,14 @@ def edited_lines(target: Target) -> Iterator[None]:
 
 
 def history_path() -> Path:
-    """Return where the lines of this user are."""
+    """Return the path of the history of this user."""
     folder = os.environ.get("XDG_STATE_HOME") or ""
     base = Path(folder) if os.path.isabs(folder) else Path.home() / ".local" / "state"
     return base / "rundlet" / "shell_history"
 
 
 def _save(path: Path) -> None:
-    """Write the history for this user alone, as lines hold values; without a place for it, none."""
+    """Write the history, readable only by this user, as it may have values; ignore errors."""
     readline.set_history_length(_HISTORY_LINES_MAX)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -59,14 +59,14 @@ def _save(path: Path) -> None:
 
 
 class _Completer:
-    """Answers what may stand at the cursor."""
+    """Completes the word at the cursor."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._found: list[str] = []
 
     def complete(self, text: str, state: int) -> str | None:
-        """Return one completion after the other, as readline asks for them."""
+        """Return completion number ``state`` of ``text``; ``None`` if there are no more."""
         if state == 0:
             before = readline.get_line_buffer()[: readline.get_begidx()]
             try:
@@ -77,7 +77,7 @@ class _Completer:
 
 
 def completions(target: Target, before: str, text: str) -> list[str]:
-    """Return what may stand in place of ``text`` behind the line so far."""
+    """Return the completions of ``text`` after the line so far."""
     words = shlex.split(before)
     if not words:
         return [f"{name} " for name in (*BUILT_IN, *_NAMES) if name.startswith(text)]
@@ -104,7 +104,7 @@ def _options(command: Command) -> Iterator[str]:
 
 
 def _param_at(command: Command, words: list[str]) -> Parameter | None:
-    """Return the parameter whose value stands behind these words."""
+    """Return the parameter of the value that comes after these words."""
     if words and words[-1].startswith("-"):
         named = [p for p in command.params if isinstance(p, TyperOption) and words[-1] in p.opts]
         if named and not named[0].is_flag:
@@ -118,7 +118,7 @@ def _param_at(command: Command, words: list[str]) -> Parameter | None:
 
 
 def _keys(target: Target, text: str) -> Iterator[str]:
-    """Keys in the quotes that a line needs; readline puts them in place of the text."""
+    """Yield keys that complete ``text``, quoted for the line."""
     for key in keys_like(target, text.removeprefix("'")):
         if key.isprintable():
             yield shlex.quote(key)

@@ -1,4 +1,4 @@
-"""Bars for ``progress``, drawn by rich; imported only where a terminal shows them."""
+"""Bars for ``progress``, drawn by rich; imported only if a terminal shows them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from rich.table import Column
 from rich.text import Text
 
 _TEXTS_WIDTH: Final = 60
-"""Of what is written beside a bar: ``importing  900,000 of 1,000,000 lines, 100,000/s 0:00:01``."""
+"""The width of the text beside a bar:
+``importing  900,000 of 1,000,000 lines, 100,000/s 0:00:01``."""
 _BAR_WIDTH_MIN: Final = 8
 _BAR_WIDTH_MAX: Final = 40
 
 
 def row_bar(unit: str = "rows") -> Progress:
-    """Return a bar that counts rows, or other things if ``unit`` says so."""
+    """Return a bar that counts rows, or other things named ``unit``."""
     return _bar(_RowsColumn(unit))
 
 
@@ -51,7 +52,7 @@ def _on_one_line() -> Column:
 
 
 class _RowsColumn(ProgressColumn):
-    """Rows done, of how many if that is known, and rows per second."""
+    """Shows the number of rows, the total if it is known, and rows per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__(table_column=_on_one_line())
@@ -66,7 +67,7 @@ class _RowsColumn(ProgressColumn):
 
 
 class _RemainingColumn(TimeRemainingColumn):
-    """The time that is left, where the whole is known."""
+    """Shows the remaining time if the total is known."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.total is None else super().render(task)

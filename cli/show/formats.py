@@ -1,7 +1,7 @@
-r"""``--format``: what a command lists, as a table for people or in a form for machines.
+r"""``--format``: print rows as a table for people, or in a format for machines.
 
-Without the option, a terminal shows the table, and a pipe gets its cells with tabs between them,
-raw and without titles. ``json`` is one array, ``jsonl`` (the same as ``--json``) an object a line,
+Without the option, a terminal shows the table, and a pipe gets tab-separated cells, raw and without
+titles. ``json`` is one array, ``jsonl`` (the same as ``--json``) an object a line,
 ``csv`` and ``tsv`` begin with the names of the columns. In ``tsv``, a tab, newline, carriage return
 or backslash within a cell is written as ``\t``, ``\n``, ``\r`` or ``\\``.
 """
@@ -27,7 +27,7 @@ FormatOption = Annotated[
 Row = TypeVar("Row")
 
 _MEASURED_ROWS: Final = 200
-"""Rows that decide on the widths of a table; later rows are printed as they come."""
+"""The first rows, which decide the widths of a table; later rows are printed as they arrive."""
 _TSV: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _CSV_END: Final = "\r\n"
 _RIGHT: Final = ">"
@@ -35,14 +35,14 @@ _RIGHT: Final = ">"
 
 @dataclass(frozen=True, slots=True)
 class Shape(Generic[Row]):
-    """How rows of a kind are shown.
+    """The forms of one kind of rows.
 
     Attributes:
-        members: a row for JSON.
-        columns: of CSV and TSV; a member of a member is ``outer.inner``.
-        titles: of the table; one that starts with ``>`` is of a column of numbers.
-        cells: a row of the table, in the order of the titles; a cell may be missing at the end.
-        piped: a row in a pipe, if it is another one.
+        members: returns the members of a row for JSON.
+        columns: names of the columns of CSV and TSV; a nested member is ``outer.inner``.
+        titles: of the table; a title that starts with ``>`` means a column of numbers.
+        cells: returns the cells of a row in the order of the titles; the last ones may be missing.
+        piped: returns the cells of a row in a pipe, if they differ.
     """
 
     members: Callable[[Row], Mapping[str, object]]
@@ -53,10 +53,10 @@ class Shape(Generic[Row]):
 
 
 def format_of(given: Format | None, *, as_json: bool) -> Format | None:
-    """Return the format that ``--format`` and ``--json`` ask for; ``None``: by the reader.
+    """Return the format that ``--format`` or ``--json`` names; ``None`` if neither is given.
 
     Raises:
-        typer.BadParameter: they ask for different ones.
+        typer.BadParameter: they name different formats.
     """
     if as_json and given not in (None, "json", "jsonl"):
         message = f"--json and --format {given} exclude each other; give one of them"
@@ -67,7 +67,7 @@ def format_of(given: Format | None, *, as_json: bool) -> Format | None:
 def write_rows(
     rows: Iterable[Row], shape: Shape[Row], wanted: Format | None, *, end: str = "\n"
 ) -> None:
-    """Print rows as they come; ``end`` ends each line."""
+    """Print rows as they arrive; ``end`` ends each line."""
     write_lines(_lines(rows, shape, wanted), end=end)
 
 
@@ -86,9 +86,9 @@ def _lines(rows: Iterable[Row], shape: Shape[Row], wanted: Format | None) -> Ite
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield aligned lines below their titles, if there are titles, and a row at all.
+    """Yield the aligned lines of a table, with titles if there are any; nothing without rows.
 
-    Columns without any content are left out, if there are few enough rows to know.
+    If there are fewer than ``_MEASURED_ROWS`` rows, empty columns are left out.
     """
     coming = iter(rows)
     first = list(islice(coming, _MEASURED_ROWS))
@@ -122,7 +122,7 @@ def _padded(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool])
 
 
 def _array(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """An array that begins before the last row is known."""
+    """Yield the lines of a JSON array while the rows arrive."""
     coming = map(to_line, map(dict[str, object], rows))
     line = next(coming, None)
     if line is None:
@@ -165,7 +165,7 @@ def _csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
     import io  # noqa: PLC0415 - as the line before
 
     buffer = io.StringIO()
-    # Cells with any character of the end of a line are quoted.
+    # The writer quotes cells with CR or LF because of this terminator.
     writer = csv.writer(buffer, lineterminator=_CSV_END)
     for cells in rows:
         writer.writerow(cells)
@@ -175,7 +175,7 @@ def _csv(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _harmless(lines: Iterator[str]) -> Iterator[str]:
-    """Lines as they are into a pipe, without what could drive a terminal onto one."""
+    """Escape control characters if stdout is a terminal."""
     if not stdout_is_terminal():
         return lines
     return ("\t".join(map(escaped, line.split("\t"))) for line in lines)

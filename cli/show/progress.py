@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr, where a person sees it; nothing at all elsewhere."""
+"""Progress of long work, on stderr if it is a terminal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class RowProgress:
     """Counts rows or other things; draws a bar only on a terminal. Use it as a context manager."""
 
     def __init__(self, what: str, unit: str = "rows", *, first: str | None = None) -> None:
-        """Draw it, if a person sees it.
+        """Make a bar if stderr is a terminal.
 
         Args:
             what: the work in one word, such as ``importing``.
-            unit: what is counted.
-            first: what is done before the work begins, if that takes its time, too.
+            unit: the unit of the count.
+            first: a step before the work that also takes time, until ``begin``.
         """
         self._what = what
         self._drawn: tuple[Progress, TaskID] | None = None
@@ -42,19 +42,19 @@ class RowProgress:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a person sees it."""
+        """Whether there is a bar."""
         return self._drawn is not None
 
     def begin(self, total: int, *, done: int = 0) -> None:
         """Set the number of rows in all, and how many of them an earlier run has done."""
         if self._drawn:
             bar, task = self._drawn
-            # What is done already says nothing about the speed.
+            # The rows of an earlier run must not count for the speed.
             bar.reset(task, total=total, completed=done, description=self._what)
         self._pending = 0
 
     def advance(self, rows: int) -> None:
-        """Count rows that are done; the bar hears of them in lots, as it is slow to update."""
+        """Count rows that are done; update the bar only now and then, because that is slow."""
         self._pending += rows
         if not self._drawn:
             return
@@ -76,7 +76,7 @@ class RowProgress:
 
 
 def counted(rows: Iterable[Row], what: str, unit: str) -> Iterator[Row]:
-    """Yield rows; count them where a person sees it, if they take longer than a moment."""
+    """Yield rows; if that takes longer than ``_MOMENT_S``, show their count on a terminal."""
     began_s = time.monotonic()
     progress: RowProgress | None = None
     with ExitStack() as stack:

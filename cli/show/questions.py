@@ -1,4 +1,4 @@
-"""Asking the person at the terminal before something that cannot be taken back."""
+"""Ask for confirmation before an irreversible action."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 
 
 def confirmed(question: str) -> bool:
-    """Ask on stderr, and return whether the answer is yes; all but yes means no.
+    """Ask on stderr, and return whether the answer is yes; any other answer means no.
 
     Raises:
-        CommandError: stdin is no terminal, so the question has no answer.
+        CommandError: stdin is not a terminal, so there can be no answer.
     """
     if sys.stdin is None or not sys.stdin.isatty():
         message = "this asks back, and stdin is no terminal; add --yes if it is meant"

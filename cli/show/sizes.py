@@ -1,4 +1,4 @@
-"""Sizes, as people read and write them."""
+"""Sizes in the form for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def bytes_of(option: str, text: str) -> int:
     """Return a size such as ``100``, ``64KiB`` or ``10MB`` in bytes.
 
     Raises:
-        typer.BadParameter: it is not a size, or not a whole number of bytes.
+        typer.BadParameter: the text is not a size, or not a whole number of bytes.
     """
     try:
         return units.bytes_of(text)

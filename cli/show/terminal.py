@@ -1,4 +1,4 @@
-"""Standard streams: exact bytes into a pipe, harmless text onto a terminal."""
+"""Standard streams: exact bytes for a pipe, escaped text for a terminal."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def stderr_is_terminal() -> bool:
 
 @contextmanager
 def open_stdout() -> Iterator[BinaryIO]:
-    """Open stdout for bytes; what was written is with its reader at the end.
+    """Open stdout for bytes; flush it at the end.
 
     Raises:
         BrokenPipeError: the reader has gone.
-        OSError: stdout is closed, or what it leads to takes no more; it is named ``stdout``.
+        OSError: stdout is closed or cannot be written; the file name in the error is ``stdout``.
     """
     try:
         if sys.stdout is None:
@@ -45,7 +45,7 @@ def open_stdout() -> Iterator[BinaryIO]:
 
 
 def read_stdin() -> bytes:
-    """Return all that comes from stdin; raises ``OSError`` if it is closed."""
+    """Return all bytes of stdin; raises ``OSError`` if it is closed."""
     return stdin_bytes().read()
 
 
@@ -57,7 +57,7 @@ def stdin_bytes() -> BinaryIO:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write to stdout as it is."""
+    """Write bytes to stdout unchanged."""
     with open_stdout() as stdout:
         stdout.write(data)
 
@@ -68,14 +68,14 @@ def write_line(text: str) -> None:
 
 
 def write_lines(texts: Iterable[str], *, end: str = "\n") -> None:
-    """Write lines as UTF-8, whatever the locale says; a closed pipe shows here at the latest."""
+    """Write lines as UTF-8, regardless of the locale, and flush: a closed pipe raises here."""
     with open_stdout() as stdout:
         for text in texts:
             stdout.write((text + end).encode())
 
 
 def write_value(data: bytes) -> None:
-    """Write a value: exact bytes into a pipe, escaped and ended by a newline on a terminal."""
+    """Write a value: exact bytes to a pipe; on a terminal escaped, with a newline at the end."""
     if not stdout_is_terminal():
         write_bytes(data)
         return
@@ -84,17 +84,17 @@ def write_value(data: bytes) -> None:
 
 
 def shown_key(key: str) -> str:
-    """Return a key as it is printed: raw into a pipe, escaped on a terminal."""
+    """Return a key for printing: raw for a pipe, escaped for a terminal."""
     return escaped(key) if stdout_is_terminal() else key
 
 
 def escaped(text: str) -> str:
-    r"""Return the text on one line, with all that could drive a terminal written as ``\xNN``."""
+    r"""Return the text on one line, with control characters as ``\xNN``."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def escaped_value(data: bytes) -> str:
-    r"""Return a value for a terminal: as ``escaped``, but lines and tabs stay as they are."""
+    r"""Return a value for a terminal: as ``escaped``, but with its newlines and tabs."""
     text = data.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() or c in _KEPT_IN_VALUES else _escape(c) for c in text)
 

@@ -1,4 +1,4 @@
-"""Times and lengths of time, as people write them on a command line."""
+"""Times and durations, as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PARTS_SHOWN = 2
 
 
 def seconds_of(option: str, text: str) -> float:
-    """Return a length of time such as ``90s``, ``15m`` or ``30d`` in seconds.
+    """Return a duration such as ``90s``, ``15m`` or ``30d`` in seconds.
 
     A bare number counts seconds, as the ``ttl`` of the HTTP API does.
 
     Raises:
-        typer.BadParameter: it is not a duration, negative or infinite.
+        typer.BadParameter: the text is not a duration, or it is negative or infinite.
     """
     try:
         return units.seconds_of(text)
@@ -33,7 +33,7 @@ def seconds_of(option: str, text: str) -> float:
 
 
 def seconds_above_0(option: str, text: str) -> float:
-    """Return a length of time in seconds, as ``seconds_of``; 0 is refused."""
+    """Return a duration in seconds, as ``seconds_of`` does; refuse 0."""
     seconds = seconds_of(option, text)
     if not seconds:
         message = f"a time above 0 is needed; write {units.TIME_EXAMPLES}"
@@ -46,12 +46,12 @@ def moment_us(option: str, text: str, now_us: int) -> int:
 
     Args:
         option: for the message.
-        text: ``2027-01-31T12:00:00Z``, or a length of time from now such as ``30d``. A bare
-            number is refused: who writes 90 for an expiry means days more often than seconds.
+        text: ``2027-01-31T12:00:00Z``, or a duration from now such as ``30d``. A bare number is
+            refused, because 90 for an expiry means days more often than seconds.
         now_us: microseconds since the epoch.
 
     Raises:
-        typer.BadParameter: it is neither.
+        typer.BadParameter: the text is neither.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -68,7 +68,7 @@ def moment_us(option: str, text: str, now_us: int) -> int:
 
 
 def moment_ago_us(option: str, text: str, now_us: int) -> int:
-    """Return a moment in the past, as ``moment_us`` does; a length of time counts back from now."""
+    """Return a moment in the past, as ``moment_us`` does; a duration counts back from now."""
     return (
         moment_us(option, text, now_us)
         if _is_moment(text)
@@ -77,7 +77,7 @@ def moment_ago_us(option: str, text: str, now_us: int) -> int:
 
 
 def time_ago(option: str, text: str) -> datetime:
-    """Return a moment in the past: a time, or a length of time before now such as ``10m``.
+    """Return a moment in the past: a time, or a duration before now such as ``10m``.
 
     Raises:
         typer.BadParameter: it is neither.
@@ -88,16 +88,16 @@ def time_ago(option: str, text: str) -> datetime:
 
 
 def place_of(option: str, text: str) -> int | datetime:
-    """Return a revision, which is a bare number, or a moment as ``time_ago`` does."""
+    """Return a revision for a bare number, otherwise a moment as ``time_ago`` does."""
     is_number = text.isascii() and text.isdecimal()
     return int(text) if is_number else time_ago(option, text)
 
 
 def require_one_place(**places: object) -> None:
-    """Refuse more than one of the options that say when, by their names.
+    """Refuse more than one of the options for a revision, version or time.
 
     Raises:
-        typer.BadParameter: there are several.
+        typer.BadParameter: several options are given.
     """
     named = [f"--{name}" for name, place in places.items() if place is not None]
     if len(named) > 1:
@@ -122,14 +122,14 @@ def shown_time(time: datetime) -> str:
 
 
 def seconds_left(found: KeyInfo | Value) -> float | None:
-    """Return how long a value still lives, 0 if its time is over; ``None``: it does not expire."""
+    """Return the seconds until a value expires, at least 0; ``None`` if it does not expire."""
     if found.expires is None:
         return None
     return max(0.0, (found.expires - datetime.now(UTC)).total_seconds())
 
 
 def time_left(seconds: float) -> str:
-    """Return a length of time that passes: ``850ms``, ``9.5s``, ``1h30m``, ``2d4h``."""
+    """Return a remaining time for people: ``850ms``, ``9.5s``, ``1h30m``, ``2d4h``."""
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < _WHOLE_SECONDS_FROM:

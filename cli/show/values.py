@@ -28,20 +28,20 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
 
 
 def is_content_type(text: str) -> bool:
-    """Return whether a server can send this in a header, as it does with every value."""
+    """Return whether a server can send a text as the header ``Content-Type`` of a value."""
     return len(text) <= CONTENT_TYPE_BYTES_MAX and _HEADER_SAFE.fullmatch(text) is not None
 
 
 def is_media_type(text: str) -> bool:
-    """Return whether this is a type, a slash, a subtype and parameters (RFC 9110, section 8.3.1).
+    """Return whether a text is a media type with parameters (RFC 9110, section 8.3.1).
 
-    Servers store any content type that they can send, and an import restores it.
+    Servers accept any content type that they can send, and so does an import.
     """
     return is_content_type(text) and _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def existing_file(file: Path | None) -> Path | None:
-    """Return a file option as given, checked before anything else is done; ``-`` is stdin.
+    """Check first that the file of an option exists, and return it; ``-`` is stdin.
 
     Raises:
         typer.BadParameter: there is no such file.

@@ -184,7 +184,7 @@ def export(
 
 
 def _key_count(target: Target, wanted: Wanted) -> int | None:
-    """Return how many keys there will be, for the progress bar."""
+    """Return the number of keys to export, for the progress bar; ``None`` if unknown."""
     if isinstance(target, Client):
         return target.count(prefix=wanted.prefix, revision=wanted.revision, at=wanted.at)
     is_all = not wanted.prefix and wanted.revision is None and wanted.at_us is None
@@ -193,12 +193,12 @@ def _key_count(target: Target, wanted: Wanted) -> int | None:
 
 
 def _warn_of_clock_ahead(target: Target) -> None:
-    """Say that keys are written to expire earlier, by the clock of the store's machine.
+    """Warn if times of expiry are written earlier, by the clock of the store's machine.
 
-    A store whose time is far ahead keeps its keys until that clock has caught up. The store that
-    its export is imported into shall not.
+    If a store's time is far ahead, it keeps its keys until the clock has caught up. A store that
+    imports the export must not keep them as long.
     """
-    ahead_s = target.info().get("clock_ahead_s")  # a server of an earlier release does not say
+    ahead_s = target.info().get("clock_ahead_s")  # an earlier release does not report it
     if isinstance(ahead_s, int | float) and ahead_s > CLOCK_AHEAD_S_MAX:
         sys.stderr.write(
             f"The store's time is {ahead_s:.0f} s ahead of its machine's clock; times of expiry are"
@@ -229,12 +229,12 @@ def _loaded_in_blocks(
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine
     from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - as above
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     return load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
 
 
 def _refuse_byte_order_mark(file: Path, opened: BinaryIO) -> None:
-    """Name what would else be read as the first characters of the first key."""
+    """Refuse a byte-order mark, which would be read as a part of the first key."""
     opened.seek(0)
     if opened.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
         message = (
@@ -256,7 +256,7 @@ def _count_returns(opened: BinaryIO) -> int:
 
 
 def _is_read_by_engine(file: Path, target: Target) -> bool:
-    """Return whether the engine can read the file itself: it is opened here, and no pipe."""
+    """Return whether the engine can read the file: the store is opened here, and it is no pipe."""
     is_file = str(file) != "-" and file.is_file()
     return not isinstance(target, Client) and is_file and not _has_gzip(file)
 
@@ -268,7 +268,7 @@ def _has_gzip(file: Path) -> bool:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a file that is read twice, decompressed; keep for that what comes from a pipe."""
+    """Open a file decompressed and seekable (it is read twice); copy a pipe to a temporary file."""
     with ExitStack() as stack:
         is_stdin = str(file) == "-"
         opened: BinaryIO = stdin_bytes() if is_stdin else stack.enter_context(file.open("rb"))
@@ -281,12 +281,12 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _output(file: Path | None) -> Iterator[BinaryIO]:
-    """Open stdout, a pipe or device, or a file that appears only once it is whole."""
+    """Open stdout, a pipe or device, or a file that gets its name only when it is complete."""
     if file is None:
         with open_stdout() as stdout:
             yield stdout
         return
-    file = file.resolve()  # a symbolic link stays one
+    file = file.resolve()  # replace the target of a symbolic link, not the link
     if file.exists() and not file.is_file():
         with file.open("wb") as output, packing(file, output) as packed:
             yield packed
@@ -297,7 +297,7 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
             with packing(file, output) as packed:
                 yield packed
             output.flush()
-            os.fsync(output.fileno())  # else a power cut could leave the name without its bytes
+            os.fsync(output.fileno())  # otherwise a power cut could leave the name without the data
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

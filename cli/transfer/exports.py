@@ -22,12 +22,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to export.
+    """The keys to export, and the moment.
 
     Attributes:
-        prefix: how the keys begin.
-        revision: as of this one; ``None``: the newest.
-        at_us: as of this time instead.
+        prefix: the prefix of the keys.
+        revision: as of this revision; ``None`` for the head.
+        at_us: as of this time instead, in microseconds since the epoch.
     """
 
     prefix: str = ""
@@ -43,7 +43,7 @@ class Wanted:
 def exported(
     target: Target, wanted: Wanted, name: Format, text_lines: TextLines | None
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield the bytes of a file, each piece with the number of keys so far."""
+    """Yield the pieces of a file, each with the number of keys so far."""
     if name is Format.TEXT:
         assert text_lines is not None
         count = 0
@@ -91,7 +91,7 @@ def _read(target: Target, wanted: Wanted, name: Format) -> Iterator[bytes]:
     from rundlet_server.functions.transfer.writing import writer_of  # noqa: PLC0415 - as above
     from rundlet_server.storage.requests import require_feature  # noqa: PLC0415 - as above
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     store = target.store
     at = wanted.revision if wanted.at_us is None else store.moment(wanted.at_us)
     if at is not None:

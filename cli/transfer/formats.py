@@ -1,4 +1,4 @@
-"""Which file has which format: by its ending, or by its first bytes."""
+"""Recognize the format of a file by its extension or by its first bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.transfer.formats import CSV_COLUMNS, Format
 
 GZIP_ENDING: Final = ".gz"
 _BY_ENDING: Final = {
@@ -23,24 +23,21 @@ _BY_ENDING: Final = {
 _NAMES: Final = "text, jsonl, csv or cbor-seq"
 _HEAD_BYTES: Final = 64 * 1024
 _LINE_OF_UUID: Final = re.compile(rb"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ \t]", re.I | re.M)
-_CSV_HEADER: Final = re.compile(
-    rb'"?(?:key|value|content_type|expires|encoding)"?'
-    rb'(?:,"?(?:key|value|content_type|expires|encoding)"?)+\r?(?:\n|\Z)',
-    re.I,
-)
+_CSV_COLUMN: Final = f'"?(?:{"|".join(CSV_COLUMNS)})"?'
+_CSV_HEADER: Final = re.compile(rf"{_CSV_COLUMN}(?:,{_CSV_COLUMN})+\r?(?:\n|\Z)".encode(), re.I)
 _CBOR_MAP_OF_TEXT: Final = re.compile(rb"[\xa2-\xa8][\x63-\x6c][a-z_]{3}")
 
 
 def is_packed(file: Path) -> bool:
-    """Return whether the ending says that a file is compressed."""
+    """Return whether a file is compressed, by its extension."""
     return file.suffix.lower() == GZIP_ENDING
 
 
 def format_of(file: Path, given: Format | None) -> Format:
-    """Return the format asked for, else the format of the file's ending.
+    """Return the given format, else the format for the file's extension.
 
     Raises:
-        CommandError: no format has this ending.
+        CommandError: the extension is unknown.
     """
     found = given or _by_ending(file)
     if found is None:
@@ -51,16 +48,16 @@ def format_of(file: Path, given: Format | None) -> Format:
 
 
 def format_read(file: Path, opened: BinaryIO, given: Format | None, *, any_key: bool) -> Format:
-    """Return the format asked for, else that of the file's ending, else that of its first bytes.
+    """Return the given format, else that for the file's extension, else that of its first bytes.
 
     Args:
         file: its path; ``-`` is stdin.
-        opened: its bytes, decompressed and seekable; the place in them changes.
-        given: the format asked for.
+        opened: its bytes, decompressed and seekable; the position changes.
+        given: the format that the user gave, if any.
         any_key: lines of text need not begin with a UUID.
 
     Raises:
-        CommandError: its first bytes are of no format.
+        CommandError: the first bytes match no format.
     """
     found = given or _by_ending(file)
     if found is None:

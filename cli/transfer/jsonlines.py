@@ -6,8 +6,8 @@ One object per line::
     {"key": "b", "base64": "AAH/", "expires": "2030-01-01T00:00:00Z"}
 
 ``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339), ``ttl``
-(seconds) and ``meta`` (an object of texts) may be missing; ``revision`` and ``version`` say
-where a line came from and are not read.
+(seconds) and ``meta`` (an object of texts) may be missing; ``revision`` and ``version`` are those
+of the exported store and are ignored.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Row:
         """Return the write that stores the row; ``None`` if it has expired already.
 
         Raises:
-            BadLine: it expires later than any store allows.
+            BadLine: the time of expiry is later than any store allows.
         """
         ttl = self.ttl
         if self.expires is not None:
@@ -66,7 +66,7 @@ class BadLine(ValueError):
 
 
 def value_members(value: Value) -> dict[str, object]:
-    """Return the members of a value's line, in the order in which they read best."""
+    """Return the members of a value's line, in an order for people."""
     members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
     members |= data_members(value.data, value.content_type)
     if value.expires is not None:
@@ -90,7 +90,7 @@ def row_of(line: bytes) -> Row:
     """Read one line.
 
     Raises:
-        BadLine: it is not a row.
+        BadLine: the line is not a row.
     """
     try:
         members = json.loads(line)
@@ -107,7 +107,7 @@ def row_of_members(members: dict[str, object]) -> Row:
     """Read the members of a line.
 
     Raises:
-        BadLine: they are not those of a row.
+        BadLine: the members are not those of a row.
     """
     unknown = sorted(members.keys() - _MEMBERS)
     if unknown:
@@ -134,7 +134,7 @@ def _row(members: dict[str, object]) -> Row:
 
 
 def data_members(data: bytes, content_type: str) -> dict[str, object]:
-    """Return the bytes of a value as ``text`` where it is, else as ``base64``."""
+    """Return the bytes of a value as ``text`` if it is text, else as ``base64``."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("text/") or media_type == "application/json":
         try:

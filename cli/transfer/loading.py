@@ -1,8 +1,8 @@
-"""Loads a file into a store: one pass that only checks, then one that writes.
+"""Loads a file into a store: the first pass only checks it, the second one writes.
 
-The first pass reads every row, so that a bad one is found before anything is stored. Then rows are
-stored in batches. A file whose load broke off can be loaded again: storing a row twice changes
-nothing but its version.
+The first pass reads every row, so that a bad row is found before anything is stored. The second one
+stores rows in batches. If a load broke off, the file can be loaded again: to store a row twice
+changes only its version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rundlet_server.storage.interface import Limits
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _SET_ROWS_MAX = 100_000
-"""Beyond as many rows numpy counts the repeated keys: it takes a tenth of the memory."""
+"""With more rows, numpy counts the repeated keys, in a tenth of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class Source:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a file held, and what became of it.
+    """The result of a load, in numbers of rows.
 
     Attributes:
         rows: good rows.
-        duplicates: rows whose key came again in a later row.
-        bad: rows left out because they were bad.
-        expired: rows left out because they had expired.
-        skipped: rows left out because their key had a value.
+        duplicates: rows whose key comes again in a later row.
+        bad: bad rows, which were skipped.
+        expired: rows that were skipped because they had expired.
+        skipped: rows that were skipped because their key had a value.
     """
 
     rows: int = 0
@@ -73,25 +73,25 @@ class Loaded:
 
 
 class Progress(Protocol):
-    """Follows how far a load has come; at first, while the file is checked, how far that is."""
+    """Shows the progress of a load: first of the check of the file, then of the storing."""
 
     def begin(self, total: int) -> None:
-        """Set the number of rows to come, and begin to count anew."""
+        """Set the number of rows to store, and restart the count."""
 
     def advance(self, rows: int) -> None:
-        """Count rows that are checked, or stored."""
+        """Count checked or stored rows."""
 
 
 @dataclass(slots=True)
 class Extent:
-    """How far a load has come, in rows; ``total`` is 0 while the file is being checked."""
+    """The progress of a load, in rows; ``total`` is 0 while the file is being checked."""
 
     stored: int = 0
     total: int = 0
 
 
 class Loading:
-    """A load that was begun: the file is checked, and its rows are read again."""
+    """A load whose file is checked; its rows are read again to store them."""
 
     def __init__(
         self, source: Source, limits: Limits, loaded: Loaded, extent: Extent, progress: Progress
@@ -103,7 +103,7 @@ class Loading:
         self._progress = progress
 
     def parts(self) -> Iterator[Rows]:
-        """Yield the rows, bad ones left out."""
+        """Yield the good rows."""
         return _parts(self.source, self._limits)
 
     def advance(self, rows: int) -> None:
@@ -117,9 +117,9 @@ def checked(source: Source, target: Target, progress: Progress) -> Iterator[Load
     """Check a file; store its rows within the block.
 
     Raises:
-        CommandError: a row is bad, and nothing was loaded; or the store refused some rows, and
-            those before them are stored.
-        Interrupted: by Ctrl-C; some of the first rows are stored.
+        CommandError: a row is bad, and nothing was stored; or the store refused a row, and the
+            rows before it are stored.
+        Interrupted: by Ctrl-C; some of the first rows may be stored.
     """
     limits = limits_of(target)
     with saying_how_far() as extent:
@@ -131,7 +131,7 @@ def checked(source: Source, target: Target, progress: Progress) -> Iterator[Load
 
 @contextmanager
 def saying_how_far() -> Iterator[Extent]:
-    """Add to whatever ends a load early how far it came and how to go on.
+    """If a load ends early, add its progress and how to continue to the error.
 
     Raises:
         CommandError: instead of an error after the first rows were stored.
@@ -200,7 +200,7 @@ def _blocks(source: Source) -> Iterator[bytes]:
 
 
 def limits_of(target: Target) -> Limits:
-    """Return the limits of a store on keys and values; the default of each that it does not say."""
+    """Return the limits of a store on keys and values; a limit not reported has its default."""
     reported = target.info().get("limits")
     known = reported if isinstance(reported, dict) else {}
     default = Limits()

@@ -1,4 +1,4 @@
-"""Files that are compressed with gzip, read and written."""
+"""Read and write files that are compressed with gzip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Unpacked(gzip.GzipFile):
         self._shown = name
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read as any file; refuse one that is damaged."""
+        """Read as any file; raise ``CommandError`` if the compressed data is damaged."""
         try:
             return super().read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as ex:
@@ -33,7 +33,7 @@ class _Unpacked(gzip.GzipFile):
 
 
 def has_gzip(file: BinaryIO) -> bool:
-    """Return whether a seekable file is compressed; it is at its beginning then."""
+    """Return whether a seekable file is compressed; set its position to 0."""
     file.seek(0)
     start = file.read(len(_GZIP))
     file.seek(0)
@@ -41,13 +41,13 @@ def has_gzip(file: BinaryIO) -> bool:
 
 
 def unpacked(name: str, file: BinaryIO) -> BinaryIO:
-    """Return a seekable file decompressed, if it is compressed; ``name`` is for messages."""
+    """Return the file, decompressed if it is compressed; ``name`` is for messages."""
     return cast("BinaryIO", _Unpacked(name, file)) if has_gzip(file) else file
 
 
 @contextmanager
 def packing(file: Path, output: BinaryIO) -> Iterator[BinaryIO]:
-    """Compress what is written, if the ending of the file asks for that."""
+    """Yield a file to write to; it compresses if the extension of the file is ``.gz``."""
     if not is_packed(file):
         yield output
         return

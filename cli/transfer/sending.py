@@ -1,6 +1,6 @@
 """Sends the rows of a file to a server, in requests of a few megabytes.
 
-While the server stores one piece, the next is made.
+While the server stores one piece, this process prepares the next one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def send(loading: Loading, client: Client, on_conflict: OnConflict) -> None:
 
 
 class _Request:
-    """A request in a thread of its own, which Ctrl-C need not wait for."""
+    """A request in a thread of its own, so that Ctrl-C need not wait for the answer."""
 
     def __init__(
         self, client: Client, body: bytes, on_conflict: OnConflict, *, is_text: bool
@@ -97,7 +97,7 @@ def _finish(loading: Loading, request: _Request, piece: Piece) -> None:
 
 
 _OF_ROWS = frozenset({"bad-row", "key-exists", "forbidden"})
-"""Problems that are about one row."""
+"""Problems with one row."""
 
 
 def _pieces(loading: Loading, bytes_max: int) -> Iterator[Piece]:

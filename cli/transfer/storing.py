@@ -15,10 +15,10 @@ def store_rows(loading: Loading, target: Target, on_conflict: OnConflict) -> Non
     """Store all rows.
 
     Raises:
-        CommandError: a key has a value, which ``on_conflict`` forbids; those before are stored.
+        CommandError: a key has a value, with ``on_conflict`` fail; the rows before it are stored.
         StoreError: see ``Import.add``.
     """
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     store = target.store
     run = Import(store, on_conflict, ahead_us=clock_ahead_us(store), on_stored=loading.advance)
     try:

@@ -1,6 +1,6 @@
-"""Key-value text files, written from values.
+"""Write key-value text files.
 
-``storage.textfile`` says what a good line is.
+``storage.textfile`` defines good lines.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TextLines:
         """Return the line of a value.
 
         Raises:
-            CommandError: an import would read something else.
+            CommandError: an import would not read the same key and value.
         """
         line = value.key.encode() + b" " + value.data + b"\n"
         is_taken_for_mark = self._is_first and line.startswith(codecs.BOM_UTF8)

@@ -1,4 +1,4 @@
-"""``rundlet txn``: a transaction out of a file.
+"""``rundlet txn``: run a transaction from a file.
 
-``reading`` understands both forms of the file, ``command`` does what it says.
+``reading`` parses both forms of the file, ``command`` runs the transaction.
 """

@@ -45,8 +45,8 @@ def txn(
     Conditions and writes, all or none: as the JSON of POST /v1/txn, or one a line. A condition is
     if KEY exists, if KEY missing, if KEY revision N or if KEY version N. A write is set KEY VALUE,
     del KEY, incr KEY N, touch KEY TTL or restore KEY VERSION; set takes --ttl TIME and --type TYPE.
-    What follows a line else is done if a condition fails. Quotes are those of a shell; a line that
-    begins with # is a comment. With - it reads stdin.
+    If a condition fails, the lines after a line else are done. Quotes are those of a shell; a line
+    that begins with # is a comment. With - it reads stdin.
 
     Example: rundlet txn changes.txt
     """
@@ -84,7 +84,7 @@ def _state(revision: int) -> str:
 
 
 def _members(op: Op, result: OpResult) -> dict[str, object]:
-    """What a write did; a backend may know more of it than an answer over HTTP has."""
+    """Return the result of a write, with the same members for all backends as over HTTP."""
     if isinstance(op, Delete):
         return {"found": result.found is True}
     number = {"number": result.number} if isinstance(op, Add) else {}

@@ -1,4 +1,4 @@
-"""Reads a transaction: the JSON of ``POST /v1/txn``, or a condition or a write a line."""
+"""Parses a transaction: the JSON of ``POST /v1/txn``, or one condition or write on each line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LISTS: Final = ("if", "then", "else")
 
 @dataclass(slots=True)
 class Wanted:
-    """A transaction as it is read."""
+    """A transaction while it is parsed."""
 
     conditions: list[Condition] = field(default_factory=list)
     then: list[Op] = field(default_factory=list)
@@ -44,7 +44,7 @@ def read(text: str) -> Wanted:
     """Read a transaction in either form.
 
     Raises:
-        BadLine: it is none; the message says where, and why.
+        BadLine: the text is not a transaction; the message has the place and the reason.
     """
     wanted = _read_json(text) if text.lstrip().startswith("{") else _read_lines(text)
     if not (wanted.then or wanted.otherwise):
@@ -70,7 +70,7 @@ def _read_lines(text: str) -> Wanted:
 
 
 def _take(wanted: Wanted, words: Sequence[str]) -> None:
-    """Add what a line says."""
+    """Add the condition or write of a line."""
     verb, *rest = words
     if verb not in _FORMS:
         message = f"{verb!r} is none of {', '.join(_FORMS)}"

@@ -1,7 +1,8 @@
 """Cross-origin requests (CORS): the web pages that a browser allows to use this server.
 
 CORS is off unless the settings name origins. Without it, a page of another origin can neither read
-an answer nor write, because a browser asks before it sends any write of this API.
+an answer nor write: browsers send a preflight before a write, and this server refuses the few that
+need no preflight (``messages.pages``).
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ _ANSWER_HEADERS: Final = (
 _METADATA_NAMES: Final = re.compile(rf"{HEADER}{NAME_PATTERN}", re.IGNORECASE)
 _PREFLIGHT_LIFE_S: Final = 3_600
 _ASKED_MAX: Final = 4_096
-"""Maximum characters read of a preflight's list: more than that of the most metadata headers."""
+"""Maximum characters of a preflight's list of headers; longer than a list with the most
+metadata headers."""
 
 
 class CorsHeaders:
-    """Falcon middleware that tells browsers what pages of the named origins may do.
+    """Falcon middleware that allows pages of the named origins to use the API.
 
-    Falcon's own middleware allows whatever headers a preflight asks for, and passes the preflight
+    Falcon's own middleware allows all headers that a preflight requests, and passes the preflight
     on to the resource. It sends no ``Vary``, so a cache would serve one origin's answer to another.
     """
 

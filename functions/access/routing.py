@@ -63,7 +63,7 @@ class TargetRouter(CompiledRouter):
 
         Raises:
             KeyError: the table has no such route.
-            ValueError: the resource answers other methods than the table says.
+            ValueError: the methods of the resource differ from those in the table.
         """
         route = ROUTES[uri_template]
         responders = map_http_methods(resource)

@@ -5,9 +5,10 @@ value, a key, a secret or a query string. Its members are ``{"time","level","eve
 "method","route","status","duration_ms"}``; a failure adds ``problem`` and ``detail``, and an
 unexpected error ``traceback``.
 
-What a client or a lasting fault causes again and again is counted after a few lines
-(``storage.notices.repeats``). A line with the event ``repeated`` is that of the last such request,
-and ``count`` says how many there were in ``seconds``; one with ``ended`` says that there were none.
+If a client or a lasting fault causes the same line many times, the log writes a few of them and
+counts the rest (``storage.notices.repeats``). A line with the event ``repeated`` describes the last
+counted request, and ``count`` is the number of them in ``seconds``. A line with the event ``ended``
+means that there were no more.
 """
 
 from __future__ import annotations

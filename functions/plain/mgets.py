@@ -2,8 +2,8 @@
 
 ``POST /v1/mget`` is plain if it has a small body, no query and only headers that do not change its
 effect, if it asks for the newest values of few keys, and if the store has these values in memory.
-``PlainMgets`` answers it with the same parts as the Falcon route does. Falcon answers all others,
-and those that lead to an error. Both give the same bytes; a test compares them.
+``PlainMgets`` answers it with the same parts as the Falcon route does. Falcon answers all other
+mgets, and plain ones that end in an error. Both send the same bytes; a test compares them.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A PUT or DELETE of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has only headers that
 ``PlainWrites`` knows (``_KNOWN``), a small body or none, and no query but a time to live. Falcon
 and a greenlet would take more than a third of its time. ``PlainWrites`` answers it with the same
-parts as the Falcon route does. Falcon answers all others, and those that are not admitted. Both
-give the same bytes and store the same; a test compares them.
+parts as the Falcon route does. Falcon answers all other writes, and plain ones that
+are not admitted. Both send the same bytes and store the same; a test compares them.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from rundlet_server.storage.backups import Backup, OpenBackupFile
 from rundlet_server.storage.bounds import BACKUP_LEASE_S, BACKUP_LEASE_S_MAX
 
 _WORK_S: Final = 10.0
-"""After so long the server asks the client to retry, before the client or a proxy gives up."""
+"""After this time the server asks the client to retry, before the client or a proxy times out."""
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,99}")
 
 

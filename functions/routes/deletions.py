@@ -19,7 +19,7 @@ from rundlet_server.storage.selecting.matching import Selected
 
 
 class DeletionRequest(NamedTuple):
-    """Which keys are deleted, how many there should be, and whether in one transaction."""
+    """The keys to delete, their expected number, and whether to delete them in one transaction."""
 
     selected: Selected
     expected: int

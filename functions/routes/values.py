@@ -72,17 +72,25 @@ class ValueResource:
         found = self._found(req, resp, key)
         if found is None:
             return
-        first, last = self._wanted(req, resp, found)
+        size = size_of(found)
+        wanted = self._wanted(req, found, size)
+        first, last = wanted or (0, size - 1)
         if isinstance(found, LargeValue):
             with self._sending.hold() as hold:
                 hold.send_value(req, resp, found.pieces, first=first, size=last + 1 - first)
         else:
             resp.data = found.value[first : last + 1]
+        # Only now: a request that fails before gets an answer without these headers.
+        resp.set_headers(self._headers.of_value(found))
+        if wanted is not None:
+            resp.status = 206
+            resp.set_header("Content-Range", f"bytes {first}-{last}/{size}")
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Answer as GET does, without the value; a range is ignored."""
         found = self._found(req, resp, key)
         if found is not None:
+            resp.set_headers(self._headers.of_value(found))
             resp.content_length = size_of(found)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
@@ -136,7 +144,7 @@ class ValueResource:
         return key
 
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
-        """Return the value, its headers set; ``None`` if a precondition decided the answer."""
+        """Return the value; ``None`` if a precondition decided the answer."""
         name = self._key(req, key, KEY_BYTES_LIMIT)
         entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
@@ -151,7 +159,6 @@ class ValueResource:
             resp.status = 304
             resp.set_headers(self._headers.of_unchanged(entry))
             return None
-        resp.set_headers(self._headers.of_value(entry))
         return entry
 
     def _wait(self, req: falcon.Request, resp: falcon.Response, entry: Found) -> Found:
@@ -196,17 +203,12 @@ class ValueResource:
             raise bad_query("'version' excludes 'rev' and 'at'; send one of them")
         return self._store.get_version(key, version)
 
-    def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
-        """Return the first and last byte to send; for a range, set status and ``Content-Range``."""
-        size = size_of(found)
+    def _wanted(self, req: falcon.Request, found: Found, size: int) -> tuple[int, int] | None:
+        """Return the first and last byte of a range; ``None`` to send the whole value."""
         header = req.env.get("HTTP_RANGE")
-        if header is not None and self._tags.range_applies(req, found):
-            wanted = range_of(header, size)
-            if wanted is not None:
-                resp.status = 206
-                resp.set_header("Content-Range", f"bytes {wanted[0]}-{wanted[1]}/{size}")
-                return wanted
-        return 0, size - 1
+        if header is None or not self._tags.range_applies(req, found):
+            return None
+        return range_of(header, size)
 
     def _commit(
         self,

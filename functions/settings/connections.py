@@ -34,8 +34,8 @@ class ConnectionLimits:
         64 * 1024,
         Setting(
             Size(least=1_024),
-            "The size of the request line and all headers; a server raises it to what the longest"
-            " key needs.",
+            "The size of the request line and all headers; if the longest key needs more, a server"
+            " raises it.",
             variable="RUNDLET_MAX_HEADER_BYTES",
             option="--max-header-bytes",
             panel=CONNECTIONS_PANEL,

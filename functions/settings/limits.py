@@ -54,7 +54,7 @@ LIMIT_ROWS: Final = {
     "answer_bytes_max": Setting(
         Size(),
         "The size of all keys and values on a page of a list, or in the answer of an mget. One"
-        " value is never too large.",
+        " value alone is always allowed.",
         variable="RUNDLET_MAX_ANSWER_BYTES",
         option="--max-answer-bytes",
         panel=LIMITS_PANEL,

@@ -64,7 +64,8 @@ class ServerSettings:
             Address(),
             "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
             " read-only, with its index in words.txt.rundlet-index; memory is the same as"
-            " --in-memory; etcd://H1,H2,H3/NAME is a store in an etcd cluster.",
+            " --in-memory; etcd://H1,H2,H3/NAME is a store in an etcd cluster, and"
+            " postgresql://USER@HOST/DATABASE one in PostgreSQL.",
             variable="RUNDLET_STORE",
             option="--store",
             default_text="the folder of --data",
@@ -249,7 +250,7 @@ class ServerSettings:
         Setting(
             Size(),
             "The size of all large answers that each process holds in memory until clients have"
-            " read them. Of a single value, which is sent from the disk, at most 768 KiB count.",
+            " read them. A single value is sent from the disk, and counts at most 768 KiB.",
             variable="RUNDLET_MAX_SENDING_BYTES",
             option="--max-sending-bytes",
             panel=LIMITS_PANEL,
@@ -260,8 +261,8 @@ class ServerSettings:
         256 * 1024 * 1024,
         Setting(
             Size(),
-            "The size of all large request bodies that each process holds in memory. Those that"
-            " do not fit while they arrive go to temporary files.",
+            "The size of all large request bodies that each process holds in memory. Bodies"
+            " that do not fit go to temporary files.",
             variable="RUNDLET_MAX_RECEIVING_BYTES",
             option="--max-receiving-bytes",
             panel=LIMITS_PANEL,
@@ -286,8 +287,7 @@ class ServerSettings:
         (),
         Setting(
             Words("NAME"),
-            "One more name by which clients may call this server while it admits every request."
-            " May be repeated.",
+            "One more host name that requests may have while there are no tokens. May be repeated.",
             variable="RUNDLET_ALLOW_HOST",
             option="--allow-host",
             panel=CONNECTIONS_PANEL,

@@ -19,7 +19,7 @@ class WriteSettings:
         Setting(
             Duration(may_be_zero=False, most=IDEMPOTENCY_S_MAX),
             "How long the outcome of a write with an Idempotency-Key is remembered. It takes space"
-            " in the store for so long.",
+            " in the store for that time.",
             variable="RUNDLET_IDEMPOTENCY_TIME",
             option="--idempotency-time",
             panel=LIMITS_PANEL,

@@ -1,1 +1,1 @@
-"""What lets other packages keep their data in Rundlet: one module for each, none imported here."""
+"""Adapters that let other packages store their data in Rundlet: one module for each package."""

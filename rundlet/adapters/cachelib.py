@@ -5,8 +5,8 @@
     cache = RundletCache("rundlet://127.0.0.1:8000/cache")
     cache.set("greeting", "hello", timeout=60)
 
-By default values are pickled, as cachelib does it for Redis: a client that may write to the store
-can run programs in the app. ``codec="cbor"`` or ``"json"`` takes fewer types and runs nothing.
+By default values are pickled, as cachelib does for Redis: a client that may write to the store
+can then run code in the app. ``codec="cbor"`` or ``"json"`` supports fewer types and runs no code.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from rundlet.mappings.codecs import CODECS, Codec, CodecName, Tree
 
 
 class Serializer(Protocol):
-    """What cachelib calls so; ``dumps`` returns ``None`` for a value that has no bytes."""
+    """A serializer of cachelib; ``dumps`` returns ``None`` if it cannot encode a value."""
 
     def dumps(self, value: Tree) -> bytes | None:
         """Return the bytes of a value."""
 
     def loads(self, bvalue: bytes) -> Tree:
-        """Return the value of bytes."""
+        """Return the value that the bytes encode."""
 
 
 class RundletCache(BaseCache):
     """Values under a prefix; ``inc`` and ``dec`` are atomic, ``clear`` removes the prefix only.
 
     Attributes:
-        serializer: makes bytes of values; another one may be set.
+        serializer: encodes and decodes values; it may be replaced.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class RundletCache(BaseCache):
         Args:
             address: ``rundlet://HOST:PORT/PREFIX``.
             default_timeout: seconds until a value expires; 0: never.
-            token: by default that of the variable RUNDLET_TOKEN.
-            codec: what makes bytes of values, instead of pickle.
-            ignore_delete_many_errors: as in cachelib; to delete a missing key is no error.
+            token: by default the value of the variable RUNDLET_TOKEN.
+            codec: encodes and decodes values, instead of pickle.
+            ignore_delete_many_errors: as in cachelib; deleting a missing key is not an error.
         """
         super().__init__(default_timeout, ignore_delete_many_errors)
         self._bytes = CachedBytes(address, token)
@@ -65,11 +65,11 @@ class RundletCache(BaseCache):
         return self._value(self._bytes.get(key))
 
     def get_many(self, *keys: str) -> list[Tree]:
-        """Return many values of one moment, in the order of their keys."""
+        """Return many values of one snapshot, in the order of their keys."""
         return [self._value(data) for data in self._bytes.get_many(keys)]
 
     def set(self, key: str, value: Tree, timeout: int | timedelta | None = None) -> bool:
-        """Store a value; return false if it has no bytes."""
+        """Store a value; return false if it cannot be encoded."""
         data = self.serializer.dumps(value)
         if data is not None:
             self._bytes.set(key, data, self._ttl(timeout))
@@ -83,7 +83,7 @@ class RundletCache(BaseCache):
     def set_many(
         self, mapping: dict[str, Tree], timeout: int | timedelta | None = None
     ) -> list[str]:
-        """Store many values in few requests; return the keys whose values have bytes."""
+        """Store many values in few requests; return the keys whose values could be encoded."""
         dumped = {key: self.serializer.dumps(value) for key, value in mapping.items()}
         found = {key: data for key, data in dumped.items() if data is not None}
         self._bytes.set_many(found, self._ttl(timeout))
@@ -108,18 +108,18 @@ class RundletCache(BaseCache):
         return True
 
     def inc(self, key: str, delta: int = 1) -> int:
-        """Add to a number, of which a missing one counts as 0; return the sum."""
+        """Add to a number; return the sum. A missing number counts as 0."""
         return self._bytes.incr(key, delta)
 
     def dec(self, key: str, delta: int = 1) -> int:
-        """Subtract from a number, of which a missing one counts as 0; return the difference."""
+        """Subtract from a number; return the difference. A missing number counts as 0."""
         return self._bytes.incr(key, -delta)
 
     def _value(self, data: bytes | None) -> Tree:
         return None if data is None else self.serializer.loads(data)
 
     def _ttl(self, timeout: int | timedelta | None) -> float | None:
-        """Return seconds; cachelib says 0 where it means never."""
+        """Return seconds, or ``None`` for never, which is 0 in cachelib."""
         return self._normalize_timeout(timeout) or None
 
 

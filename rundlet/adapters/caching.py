@@ -1,4 +1,4 @@
-"""What the adapters of caches share: the bytes of values under a prefix, with times to live."""
+"""The base of the cache adapters: encoded values under a prefix, with times to live."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CachedBytes:
         """Make a cache; nothing is sent yet.
 
         Args:
-            address: ``rundlet://HOST:PORT/PREFIX``. To clear the cache removes all that is there.
-            token: by default that of the variable RUNDLET_TOKEN.
+            address: ``rundlet://HOST:PORT/PREFIX``. ``clear`` removes all keys with the prefix.
+            token: by default the value of the variable RUNDLET_TOKEN.
 
         Raises:
             BadRequest: the address has no prefix.
@@ -35,14 +35,14 @@ class CachedBytes:
         return [None if value is None else value.data for value in found]
 
     def set(self, key: str, data: bytes, ttl: float | None) -> None:
-        """Store a value; one that expires at once is none."""
+        """Store a value; if ``ttl`` is 0 or less, remove it instead."""
         if ttl is not None and ttl <= 0:
             self.delete(key)
         else:
             self.client.set(self.prefix + key, data, ttl=ttl)
 
     def set_many(self, values: Mapping[str, bytes], ttl: float | None) -> None:
-        """Store many values; those that expire at once are none."""
+        """Store many values; if ``ttl`` is 0 or less, remove them instead."""
         named = {self.prefix + key: data for key, data in values.items()}
         if ttl is not None and ttl <= 0:
             self.client.delete_many(named)
@@ -78,7 +78,7 @@ class CachedBytes:
         return self.client.exists(self.prefix + key)
 
     def incr(self, key: str, by: int) -> int:
-        """Add to a number, of which a missing one counts as 0; return the sum.
+        """Add to a number; return the sum. A missing number counts as 0.
 
         Raises:
             TypeError: the value is no number.

@@ -7,9 +7,9 @@
         }
     }
 
-By default values are pickled, as by Django's other backends: a client that may write to the store
-can run programs in the app. ``"OPTIONS": {"codec": "cbor"}`` (or ``"json"``) takes fewer types and
-runs nothing.
+By default values are pickled, as in Django's other backends: a client that may write to the store
+can then run code in the app. ``"OPTIONS": {"codec": "cbor"}`` (or ``"json"``) supports fewer types
+and runs no code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rundlet.adapters.caching import CachedBytes
 from rundlet.mappings.codecs import CODECS, Codec, CodecName, Tree
 
 Timeout = float | None
-"""Seconds; ``None``: never, and ``DEFAULT_TIMEOUT`` an object of Django's."""
+"""Seconds; ``None`` for never; or Django's object ``DEFAULT_TIMEOUT``."""
 
 
 class RundletCache(BaseCache):
@@ -34,9 +34,9 @@ class RundletCache(BaseCache):
         """Make a cache; nothing is sent yet.
 
         Args:
-            location: ``rundlet://HOST:PORT/PREFIX``. ``clear`` removes all that is there.
-            params: of Django; ``token`` in ``OPTIONS`` is by default that of the variable
-                RUNDLET_TOKEN, ``codec`` there is a name or an object.
+            location: ``rundlet://HOST:PORT/PREFIX``. ``clear`` removes all keys with the prefix.
+            params: of Django. ``OPTIONS`` may have ``token`` (by default the value of the variable
+                RUNDLET_TOKEN) and ``codec`` (a name or an object).
         """
         super().__init__(params)
         options = params.get("OPTIONS", {})
@@ -52,7 +52,7 @@ class RundletCache(BaseCache):
         return default if data is None else self._codec.decode(data)
 
     def get_many(self, keys: Iterable[str], version: int | None = None) -> dict[str, Tree]:
-        """Return those of many values that there are, of one moment."""
+        """Return the values of those keys that have one, all of one snapshot."""
         names = {self._name(key, version): key for key in keys}
         found = zip(names.values(), self._bytes.get_many(list(names)), strict=True)
         return {key: self._codec.decode(data) for key, data in found if data is not None}
@@ -122,7 +122,7 @@ class RundletCache(BaseCache):
         return number
 
     def clear(self) -> None:
-        """Remove all values under the prefix, those of other versions, too."""
+        """Remove all values under the prefix, including those of other cache versions."""
         self._bytes.clear()
 
     def _name(self, key: str, version: int | None) -> str:
@@ -134,7 +134,7 @@ class RundletCache(BaseCache):
 
 
 class _Pickled:
-    """Django's serializer for Redis as a codec: numbers are decimal text, so that they add up."""
+    """Django's serializer for Redis as a codec: numbers are decimal text, for ``incr``."""
 
     content_type = "application/octet-stream"
 

@@ -1,4 +1,4 @@
-"""A backend for dogpile.cache, with the mutex that lets one process at a time make a value.
+"""A backend for dogpile.cache, with a mutex so that one process at a time creates a value.
 
     from dogpile.cache import make_region
 
@@ -6,8 +6,8 @@
         "rundlet", expiration_time=60, arguments={"address": "rundlet://127.0.0.1:8000/cache"}
     )
 
-dogpile.cache pickles values by default: a client that may write to the store can run programs in
-the app. Its ``serializer`` and ``deserializer`` (of ``make_region``) say otherwise.
+dogpile.cache pickles values by default: a client that may write to the store can then run code in
+the app. ``serializer`` and ``deserializer`` of ``make_region`` replace pickle.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from rundlet.locks import Lock
 
 
 class RundletBackend(BytesBackend):
-    """Values under a prefix, and the locks of values that are being made."""
+    """Values under a prefix, and locks of values that are being created."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """Make a backend; nothing is sent yet.
 
         Args:
-            arguments: ``address`` is ``rundlet://HOST:PORT/PREFIX``; ``token`` is by default that
-                of the variable RUNDLET_TOKEN; the server forgets a value after ``ttl`` seconds,
-                which should be more than the ``expiration_time`` of the region (by default: never);
-                a lock of a process that died is free after ``lock_ttl`` seconds (by default 30);
-                ``distributed_lock``: other processes wait, too (by default they do).
+            arguments: ``address`` is ``rundlet://HOST:PORT/PREFIX``. ``token`` is by default the
+                value of the variable RUNDLET_TOKEN. The server removes a value after ``ttl``
+                seconds (by default never), which should be more than the ``expiration_time`` of the
+                region. If a process dies, its lock is free after ``lock_ttl`` seconds (by default
+                30). With ``distributed_lock`` (the default), other processes wait, too.
         """
         self._bytes = CachedBytes(arguments["address"], arguments.get("token"))
         self._ttl: float | None = arguments.get("ttl")
@@ -54,7 +54,7 @@ class RundletBackend(BytesBackend):
         return NO_VALUE if data is None else data
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[Found]:
-        """Return many values of one moment, in the order of their keys."""
+        """Return many values of one snapshot, in the order of their keys."""
         return [NO_VALUE if data is None else data for data in self._bytes.get_many(keys)]
 
     def set_serialized(self, key: str, value: bytes) -> None:
@@ -75,7 +75,7 @@ class RundletBackend(BytesBackend):
 
 
 class Mutex(CacheMutex):
-    """A lock of the store as dogpile.cache wants one."""
+    """A lock of the store with the interface of dogpile.cache."""
 
     def __init__(self, place: CachedBytes, name: str, ttl: float) -> None:
         """See ``RundletBackend.get_mutex``."""
@@ -85,7 +85,7 @@ class Mutex(CacheMutex):
         self._held: Lock | None = None
 
     def acquire(self, wait: bool = True) -> bool:
-        """Wait for the lock; without ``wait``, return false if it is not free."""
+        """Acquire the lock; without ``wait``, return false if it is not free."""
         lock = self._place.client.lock(self._name, ttl=self._ttl)
         if not lock.acquire(timeout_s=None if wait else 0):
             return False
@@ -93,7 +93,7 @@ class Mutex(CacheMutex):
         return True
 
     def release(self) -> None:
-        """Let another one have the lock; if it was lost, another one may have it already."""
+        """Release the lock; do nothing if it was lost, as another process may hold it."""
         lock, self._held = self._held, None
         if lock is not None:
             try:

@@ -4,8 +4,8 @@
 
     frame = pandas.read_parquet("rundlet://127.0.0.1:8000/data/flights.parquet")
 
-A file is a key, and a slash in it ends the name of a folder, which exists as long as a key is in
-it. There are no empty folders: ``mkdir`` does nothing.
+A file is a key; a slash in a key ends the name of a folder. A folder exists as long as it has keys,
+so there are no empty folders, and ``mkdir`` does nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from rundlet.errors import PreconditionFailed
 from rundlet.model import DEFAULT_URL, KeyInfo, Value
 
 Info = dict[str, Any]
-"""What fsspec knows of a file, by its names."""
+"""The details of a file, with the names that fsspec uses."""
 
 Paths: TypeAlias = Any
-"""What fsspec has for a path: text, something that says its path, or a list of them."""
+"""A path in fsspec: text, an object with a path, or a list of either."""
 
 Options: TypeAlias = Any
-"""What fsspec hands through."""
+"""Options that fsspec passes on."""
 
 
 class RundletFileSystem(AsyncFileSystem):
@@ -55,9 +55,9 @@ class RundletFileSystem(AsyncFileSystem):
         """Make a filesystem; nothing is sent yet.
 
         Args:
-            url: address of the server, which an address of a file implies.
-            token: by default that of the variable RUNDLET_TOKEN.
-            options: those of fsspec.
+            url: address of the server; fsspec takes it from the address of a file.
+            token: by default the value of the variable RUNDLET_TOKEN.
+            options: options of fsspec.
         """
         super().__init__(url=url, token=token, **options)
         self._token = token
@@ -200,7 +200,7 @@ class RundletFileSystem(AsyncFileSystem):
         return RundletFile(self, path, mode, **options)
 
     def close(self) -> None:
-        """Close all connections; the filesystem is of no more use."""
+        """Close all connections; the filesystem cannot be used after that."""
         sync(self.loop, self.client.close)
 
     async def store(
@@ -225,7 +225,7 @@ class RundletFileSystem(AsyncFileSystem):
             )
 
     async def read_as_of(self, key: str, revision: int, start: int, end: int) -> bytes:
-        """Return a part of the value that a commit wrote, also if there is another one by now."""
+        """Return a part of the value that a commit wrote, even if the key has a newer one."""
         value = await self.client.get(key, start=start, end=end)
         if value is None or value.revision != revision:
             value = await self._read(key, revision=revision, start=start, end=end)
@@ -247,7 +247,7 @@ class RundletFileSystem(AsyncFileSystem):
         return value
 
     async def _whole_range(self, key: str, start: int, end: int) -> tuple[int, int]:
-        """Return a range whose bounds count from the start, as slices mean negative ones."""
+        """Return a range without negative bounds, which count from the end as in slices."""
         size = (await self._info(key))["size"]
         first, last, _ = slice(start, end).indices(size)
         return first, last
@@ -261,13 +261,13 @@ class RundletFileSystem(AsyncFileSystem):
 class RundletFile(AbstractBufferedFile):
     """One value as a file: read by ranges, or written as a whole when it is closed.
 
-    A file that is read shows the value that the key had when it was opened. What is written waits
-    in memory, from a block on in a temporary file. To append is to write the whole, too, and fails
-    if the key was written since it was opened.
+    A file that is open for reading has the value that the key had when it was opened. Written bytes
+    are kept in memory, or in a temporary file if they exceed a block. Appending also writes the
+    whole value, and fails if the key was written since it was opened.
     """
 
     DEFAULT_BLOCK_SIZE: ClassVar = 512 * 1024
-    """What is read behind what was asked for; with fsspec's 5 MiB, a column costs half a table."""
+    """Read-ahead in bytes; with fsspec's 5 MiB, reading one column would read half a table."""
 
     fs: RundletFileSystem
 
@@ -306,7 +306,7 @@ class RundletFile(AbstractBufferedFile):
         return read
 
     def _upload_chunk(self, final: bool = False) -> bool:
-        """Put a block behind the others; the last one ends the file."""
+        """Append a block; the last one ends the file."""
         self._written.write(self.buffer.getvalue())
         if final and self.autocommit:
             self.commit()
@@ -340,7 +340,7 @@ class RundletFile(AbstractBufferedFile):
 
 @contextmanager
 def _exclusive(key: str, *, is_exclusive: bool) -> Iterator[None]:
-    """Say in Python's words that a new file is none."""
+    """Raise Python's own error if a new file exists already."""
     try:
         yield
     except PreconditionFailed as ex:

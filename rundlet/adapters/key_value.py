@@ -1,12 +1,12 @@
-"""A store for py-key-value-aio, and so for FastMCP and all else that keeps data through it.
+"""A store for py-key-value-aio, and so for FastMCP and other packages that use it.
 
     from rundlet.adapters.key_value import RundletStore
 
     store = RundletStore(address="rundlet://127.0.0.1:8000/apps/bot")
     await store.put("42", {"name": "Ada"}, collection="users", ttl=60)
 
-The value of ``42`` is then the JSON text ``{"name": "Ada"}`` at ``apps/bot/users/42``, which any
-other client can read, and which the server removes when it expires.
+The key ``apps/bot/users/42`` then has the JSON text ``{"name": "Ada"}``. Any other client can read
+it, and the server removes it when it expires.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rundlet.model import Value
 
 _JSON: Final = "application/json"
 _NAME_BYTES_MAX: Final = 200
-"""The longest name of a collection that is a part of keys as it is; keys have their limit, too."""
+"""The longest name of a collection that keys contain unchanged, as the size of keys is limited."""
 
 _TTL_S_MIN: Final = 0.001
 
@@ -42,7 +42,7 @@ class RundletStore(
 ):
     """Values under a prefix, in a folder for each collection.
 
-    To close the store closes its connections; a client that was given stays open.
+    ``close`` closes the connections of the store's own client; a given client stays open.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class RundletStore(
         """Make a store; nothing is sent yet.
 
         Args:
-            address: ``rundlet://HOST:PORT/PREFIX``. To destroy the store removes all that is there.
-            token: by default that of the variable RUNDLET_TOKEN.
-            client: to use instead of one of its own; it has the address of the server and a token.
-            default_collection: the collection of keys that are given without one.
+            address: ``rundlet://HOST:PORT/PREFIX``. ``destroy`` removes all keys with the prefix.
+            token: by default the value of the variable RUNDLET_TOKEN.
+            client: used instead of an own client; its server and token apply.
+            default_collection: the collection of calls that name none.
             seed: values by key by collection, stored before the first use.
         """
         url, self._prefix = split_prefix(address)
@@ -91,7 +91,7 @@ class RundletStore(
         name = self._folder(collection) + key
         text, ttl = managed_entry.value_as_json, managed_entry.ttl
         if ttl is not None:
-            ttl = max(ttl, _TTL_S_MIN)  # it may have passed since the caller gave it
+            ttl = max(ttl, _TTL_S_MIN)  # the time may be over since the caller set it
         await self.client.set(name, text, ttl=ttl, content_type=_JSON)
 
     async def _put_managed_entries(
@@ -101,8 +101,8 @@ class RundletStore(
         keys: Sequence[str],
         managed_entries: Sequence[ManagedEntry],
         ttl: float | None,
-        created_at: datetime,  # noqa: ARG002 - the server notes when it was
-        expires_at: datetime | None,  # noqa: ARG002 - as the time to live says
+        created_at: datetime,  # noqa: ARG002 - the server sets the time
+        expires_at: datetime | None,  # noqa: ARG002 - follows from the time to live
     ) -> None:
         folder = self._folder(collection)
         texts = [entry.value_as_json for entry in managed_entries]
@@ -128,9 +128,10 @@ class RundletStore(
         return await self.client.delete_prefix(self._prefix) > 0
 
     def _folder(self, collection: str) -> str:
-        """Return the prefix of the keys of a collection, which no other one has.
+        """Return the prefix of the keys of a collection; each collection has its own.
 
-        A slash in its name would end the folder; and ``!`` begins the folder of a long name.
+        ``/`` is escaped because it ends the folder, and ``!`` because it begins the folder of a
+        long name.
         """
         name = collection.replace("%", "%25").replace("/", "%2F").replace("!", "%21")
         if len(name.encode()) > _NAME_BYTES_MAX:

@@ -1,4 +1,4 @@
-"""Where an adapter keeps its data: a server, and the prefix of all keys there."""
+"""The addresses of adapters: a server, and the prefix of all keys of an adapter."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rundlet.client import Client
 from rundlet.errors import BadRequest
 
 PROTOCOLS: Final = {"rundlet": "http", "rundlets": "https"}
-"""The schemes of addresses that name a key or a prefix, and what the server there speaks."""
+"""The schemes of addresses that name a key or a prefix, with the scheme of the server."""
 
 TOKEN_VARIABLE: Final = "RUNDLET_TOKEN"  # noqa: S105 - its name
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """Return the server and the key of ``rundlet://HOST:PORT/KEY``, whose key may be empty.
+    """Return the server and the key of ``rundlet://HOST:PORT/KEY``; the key may be empty.
 
-    The key stands there as it is, without percent-encoding.
+    The key in the address is not percent-encoded.
 
     Raises:
-        BadRequest: the address is another one.
+        BadRequest: the address does not have this form.
     """
     scheme, _, rest = address.partition("://")
     host, _, key = rest.partition("/")
@@ -35,7 +35,7 @@ def split_prefix(address: str) -> tuple[str, str]:
     """Return the server and the prefix of ``rundlet://HOST:PORT/PREFIX``, with a slash at its end.
 
     Raises:
-        BadRequest: it is another address, or has no prefix.
+        BadRequest: the address does not have this form, or has no prefix.
     """
     url, folder = split_address(address.rstrip("/"))
     if not folder:
@@ -48,15 +48,15 @@ def split_prefix(address: str) -> tuple[str, str]:
 
 
 def token_or_variable(token: str | None) -> str | None:
-    """Return the token, or that of the environment."""
+    """Return the token, or the value of the variable RUNDLET_TOKEN."""
     return token or os.environ.get(TOKEN_VARIABLE) or None
 
 
 def refuse_token(token: str | None) -> None:
-    """Let nothing that has a token of its own be sent to another process, which writes it down.
+    """Refuse to pickle an object with a token of its own, because that would write the token down.
 
     Raises:
-        TypeError: there is a token.
+        TypeError: the object has a token.
     """
     if token is not None:
         message = (
@@ -67,8 +67,8 @@ def refuse_token(token: str | None) -> None:
 
 @functools.cache
 def shared_client(url: str, token: str | None) -> Client:
-    """Return the client of this process for a server, which it keeps.
+    """Return the client of this process for a server; all adapters share it.
 
-    Frameworks make one adapter for each thread or request, and few of them ever close one.
+    Frameworks make an adapter for each thread or request, and few of them close it.
     """
     return Client(url, token=token)

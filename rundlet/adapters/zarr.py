@@ -37,8 +37,8 @@ _KEYS_AT_ONCE: Final = 1_000
 class RundletStore(Store):
     """The keys with a prefix as a store.
 
-    zarr closes stores outside of any event loop, and calls them from several. So this one asks the
-    server in threads.
+    zarr calls a store from several event loops, and closes it outside of any. So this store sends
+    its requests in threads.
     """
 
     supports_writes = True
@@ -50,7 +50,7 @@ class RundletStore(Store):
 
         Args:
             address: ``rundlet://HOST:PORT/PREFIX``, or ``rundlets://`` for a server with TLS.
-            token: by default that of the variable RUNDLET_TOKEN.
+            token: by default the value of the variable RUNDLET_TOKEN.
             read_only: refuse every write.
         """
         super().__init__(read_only=read_only)
@@ -79,7 +79,7 @@ class RundletStore(Store):
         return (prototype or default_buffer_prototype()).buffer.from_bytes(value.data)
 
     def set_sync(self, key: str, value: Buffer, *, if_absent: bool = False) -> None:
-        """Store a value; with ``if_absent``, unless there is one."""
+        """Store a value; with ``if_absent``, do nothing if there is one."""
         self._check_writable()
         if not isinstance(value, Buffer):
             message = f"a value is a Buffer, got {type(value).__name__}"  # type: ignore[unreachable] # zarr tries it
@@ -108,7 +108,7 @@ class RundletStore(Store):
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """Return many values or parts of them, which are asked for side by side."""
+        """Return many values or parts of them, requested concurrently."""
         asked = (self.get(key, prototype, byte_range) for key, byte_range in key_ranges)
         return list(await asyncio.gather(*asked))
 
@@ -136,7 +136,7 @@ class RundletStore(Store):
         await asyncio.to_thread(self.set_sync, key, value)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Store a value, unless there is one; of many writers at a time, one stores it."""
+        """Store a value unless there is one; of concurrent writers, only one stores it."""
         await asyncio.to_thread(self.set_sync, key, value, if_absent=True)
 
     async def delete(self, key: str) -> None:
@@ -149,7 +149,7 @@ class RundletStore(Store):
         folder = self._folder(prefix)
         if folder:
             await asyncio.to_thread(self.client.delete_prefix, folder)
-        else:  # the whole server, which no prefix names
+        else:  # the whole server: the client refuses an empty prefix
             names = (info.key for info in self.client.scan())
             await asyncio.to_thread(self.client.delete_many, names)
 
@@ -164,7 +164,7 @@ class RundletStore(Store):
             yield info.key[len(self._prefix) :]
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the names of what is in a folder: of values and of folders, each once."""
+        """Yield the names of the values and folders in a folder, each once."""
         folder = self._folder(prefix)
         seen: set[str] = set()
         async for info in self._scan(folder, delimiter="/"):

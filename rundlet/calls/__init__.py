@@ -1,1 +1,1 @@
-"""The operations of a server, without I/O: what is sent, and what the answers mean."""
+"""The operations of the API, without I/O: they make requests and interpret the answers."""

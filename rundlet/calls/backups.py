@@ -42,15 +42,15 @@ class Backup:
 
 
 def take_backup(*, lease_s: float | None) -> Call[Backup]:
-    """Let the server hold its store as it is now."""
+    """Take a backup: the server holds its store at the current revision."""
     query = "" if lease_s is None else f"?lease={lease_s}"
-    # If the answer is lost, the lease ends by itself: so it is sent again as a read is.
+    # If the answer is lost, the lease ends by itself, so a retry is as safe as for a read.
     response = yield Request("POST", f"/v1/backup{query}", is_write=False)
     return _backup_of(fields_of(needed(response)))
 
 
 def backup_bytes(backup_id: str, name: str, start: int, size: int) -> Call[bytes]:
-    """Bytes of a file of a backup."""
+    """Return bytes of a file of a backup."""
     headers = {"Range": f"bytes={start}-{start + size - 1}"}
     response = yield Request("GET", f"/v1/backup/{backup_id}/{name}", False, headers)
     return needed(response).content

@@ -19,9 +19,9 @@ from rundlet.wire import Fields, decode_commit, decode_item, encode_txn
 def mget(
     keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
 ) -> Call[list[Value | None]]:
-    """The values of any number of keys, all of the snapshot that the first request found.
+    """Return the values of any number of keys, all of the snapshot of the first request.
 
-    They are asked for at once, if the server allows as many.
+    One request reads all of them if the server allows as many keys.
     """
     names = list(several(keys))
     for name in names:
@@ -59,7 +59,7 @@ def txn(
     conditions: Sequence[Condition] = (),
     otherwise: Sequence[Op] | None = None,
 ) -> Call[Commit]:
-    """Many writes, all or none."""
+    """Do many writes, all or none."""
     for item in (*then, *conditions, *(otherwise or ())):
         key_bytes(item.key)
     body = encode_txn(then, conditions, otherwise)
@@ -68,7 +68,7 @@ def txn(
 
 
 def commit_if_revision(op: Op, revision: int) -> Call[Commit]:
-    """One write, if its key is at a revision."""
+    """Do one write if its key is at a revision."""
     # Preconditions over HTTP are ETags; only a transaction can demand a revision.
     try:
         return (yield from txn([op], conditions=[Condition(op.key, revision=revision)]))

@@ -19,19 +19,19 @@ class FileBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Look how large a file is; it must stay open, and as it is, until it has been sent."""
+        """Read the size of a file; it must stay open and unchanged until it has been sent."""
         self._descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield pieces of it; they are more or fewer than ``size`` if the file changes."""
+        """Yield pieces of the file; if the file changes, they do not add up to ``size``."""
         offset = 0
         while piece := os.pread(self._descriptor, _PIECE_BYTES, offset):
             yield piece
             offset += len(piece)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Do the same in a thread, as a disk may be slow."""
+        """Yield pieces of the file, read in a thread, because a disk may be slow."""
         import asyncio  # noqa: PLC0415 - `Client` needs none, and its import takes long
 
         offset = 0

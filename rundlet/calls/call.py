@@ -1,9 +1,9 @@
-"""What an operation is, before anything is sent.
+"""The types of operations, which are generators without I/O.
 
-An operation is a generator. It yields what it wants done, a ``Request`` to be sent or a ``Pause``,
-is resumed with the answer, and returns its result. An error of the request is thrown into it. So it
-decides what is sent and what an answer means, and never how to wait: ``rundlet.sending.running``
-does that, once with threads and once with ``await``.
+An operation yields a ``Request`` to send, or a ``Pause``; it is resumed with the answer, and
+returns its result. An error of the request is thrown into it. So an operation decides what to send
+and interprets the answers, but does not wait: ``rundlet.sending.running`` waits, once with threads
+and once with ``await``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Request(NamedTuple):
 
     Attributes:
         path: raw path below the server's address, with the query, percent-encoded.
-        is_write: it may change something, so it is sent again only if it was not applied.
+        is_write: the request may change something, so it is sent again only if it was not applied.
+        wait_s: the request lets the server wait so long before it answers.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     is_write: bool
     headers: Mapping[str, str] = _NO_HEADERS
     body: bytes | FileBody | None = None
+    wait_s: float = 0
 
 
 class Pause(NamedTuple):
@@ -48,28 +50,28 @@ class Pause(NamedTuple):
 
 
 Call: TypeAlias = Generator[Request | Pause, httpx.Response, T]
-"""An operation. An answer is a success, or says that the key does not exist."""
+"""An operation. Each answer is a success, or means that the key does not exist."""
 
 Listing: TypeAlias = Generator[Request | Pause | list[T], httpx.Response, None]
-"""An operation with many results, which it yields in lists: a list for each answer."""
+"""An operation with many results; it yields a list of results for each answer."""
 
 Progress: TypeAlias = Callable[[int], None]
-"""Is called with the number of rows that are done."""
+"""Called with the number of rows that are done."""
 
 
 class Feeding(Protocol[Row_contra, T_co]):
-    """An operation on rows that come one by one."""
+    """An operation on rows that are added one by one."""
 
     def add(self, row: Row_contra) -> Call[None] | None:
-        """Take a row; return what is to be done before the next one, mostly nothing."""
+        """Add a row; return an operation to run before the next row, or mostly ``None``."""
 
     def end(self) -> Call[T_co]:
-        """Return what is to be done at the end."""
+        """Return the operation to run at the end."""
 
 
-def read(path: str) -> Request:
+def read(path: str, *, wait_s: float = 0) -> Request:
     """Return the request that reads something other than a value."""
-    return Request("GET", path, False, {"Accept": ACCEPTED_TYPES})
+    return Request("GET", path, False, {"Accept": ACCEPTED_TYPES}, wait_s=wait_s)
 
 
 def post(path: str, body: bytes, *, is_write: bool, method: str = "POST") -> Request:
@@ -79,10 +81,10 @@ def post(path: str, body: bytes, *, is_write: bool, method: str = "POST") -> Req
 
 
 def needed(response: httpx.Response) -> httpx.Response:
-    """Return an answer to a request for what every server has.
+    """Return the answer of a route that every server has.
 
     Raises:
-        ServerError: the server does not have it.
+        ServerError: the server does not have the route.
     """
     if response.status_code == 404:
         url = response.request.url

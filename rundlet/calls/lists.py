@@ -19,11 +19,11 @@ _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
 _ATTEMPTS: Final = 3
 _CANNOT_STATUSES: Final = frozenset({405, 413})
-"""The server is older than this request, or allows fewer writes in a transaction than most do."""
+"""The server does not know this request, or allows fewer writes in a transaction than usual."""
 
 
 class Range(NamedTuple):
-    """Which keys, as of when; attributes as in ``Client.scan``."""
+    """A range of keys at a revision or time; attributes as in ``Client.scan``."""
 
     prefix: str = ""
     start: str | None = None
@@ -33,7 +33,7 @@ class Range(NamedTuple):
     at: datetime | str | None = None
 
     def options(self) -> dict[str, str | int | None]:
-        """Return what a query says of it."""
+        """Return the options of a query for the range."""
         if self.revision is not None and self.at is not None:
             message = "give at most one of revision and at"
             raise BadRequest(message)
@@ -48,7 +48,7 @@ class Range(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """A page of a list, of what is wanted of it."""
+    """The keys of a page, and the query of the next page."""
 
     infos: list[KeyInfo]
     next_query: str | None
@@ -63,7 +63,7 @@ def scan(
     values: bool = False,
     meta: bool = False,
 ) -> Listing[KeyInfo]:
-    """The keys of a range, in order."""
+    """Yield the keys of a range, in order."""
     if keys.match is not None and delimiter is not None:
         message = "give at most one of match and delimiter"
         raise BadRequest(message)
@@ -84,7 +84,7 @@ def scan(
 
 
 def count(keys: Range) -> Call[int]:
-    """The number of keys of a range."""
+    """Return the number of keys of a range."""
     return (yield from _counted(_query(keys.options())))
 
 
@@ -96,7 +96,7 @@ def _counted(query: str) -> Call[int]:
 def delete_prefix(
     prefix: str, *, match: str | None, expect: int | None, progress: Progress | None
 ) -> Call[int]:
-    """Delete the keys with a prefix; how many had a value."""
+    """Delete the keys with a prefix; return how many had a value."""
     if not prefix:
         message = "the prefix is empty, which means all keys; name the keys, with delete_many"
         raise BadRequest(message)
@@ -116,7 +116,7 @@ def _delete_expected(options: dict[str, str | int | None]) -> Call[int]:
 
 
 def _delete_counted(options: dict[str, str | int | None], progress: Progress | None) -> Call[int]:
-    """Let the server delete as many keys as there are now; name them only if it does not."""
+    """Let the server delete the counted keys; delete them by name only if it cannot."""
     query = _query(options)
     for _ in range(_ATTEMPTS):
         count = yield from _counted(query)
@@ -137,7 +137,7 @@ def _delete_counted(options: dict[str, str | int | None], progress: Progress | N
 
 
 def _delete_listed(query: str, progress: Progress | None) -> Call[int]:
-    """List keys, and delete them by their names."""
+    """List keys, and delete them by name."""
     left: str | None = query
     deleting = Deleting(progress)
     while left is not None:
@@ -150,7 +150,7 @@ def _delete_listed(query: str, progress: Progress | None) -> Call[int]:
 
 
 class Deleting:
-    """Deletes keys that come one by one, in transactions."""
+    """Deletes keys that are added one by one, in transactions."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -160,12 +160,12 @@ class Deleting:
         self._keys: dict[str, None] = {}
 
     def add(self, key: str) -> Call[None] | None:
-        """Take a key."""
+        """Add a key."""
         self._keys[key] = None
         return self._send() if len(self._keys) >= self._size else None
 
     def end(self) -> Call[int]:
-        """Delete the last ones; how many had a value."""
+        """Delete the last keys; return how many of all had a value."""
         if self._keys:
             yield from self._send()
         return self._deleted
@@ -178,7 +178,7 @@ class Deleting:
             except TooLarge:
                 if len(some) == 1:
                     raise
-                self._size = len(some) // 2  # the server allows fewer than most do
+                self._size = len(some) // 2  # the server allows fewer than usual
                 continue
             for key in some:
                 del self._keys[key]

@@ -1,4 +1,4 @@
-"""A lock, as its holder knows it."""
+"""The operations of a lock."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _AGAIN_S: Final = 0.02
 class Lease:
     """Holds a key for a time, with a value that no other holder has.
 
-    Each renewal is a commit, which changes the revision of the key. So a write with an unknown
-    outcome is found again by the value, and the next one demands the revision that it then has.
+    Each renewal is a commit, which changes the revision of the key. After a write with an unknown
+    outcome, the holder recognizes its lock by the value, and the next write requires the revision
+    that the key has then.
 
     Attributes:
         token: the revision of the key when the lock was acquired; 0 before that.
@@ -31,7 +32,7 @@ class Lease:
         """Make a lease that is not held yet.
 
         Raises:
-            BadRequest: the time to live is no time.
+            BadRequest: the time to live is not above 0.
         """
         if not ttl > 0:
             message = f"the ttl of a lock is more than 0 seconds, got {ttl}"
@@ -45,15 +46,15 @@ class Lease:
 
     @property
     def left_s(self) -> float:
-        """How long it is certainly held, if it is not renewed: 0 or less when it may be lost."""
+        """Seconds for which the lock is certainly held; 0 or less if it may be lost."""
         return self._ends_s - time.monotonic()
 
     def acquire(self, timeout_s: float | None, answer_s: float) -> Call[bool]:
-        """Wait until no other holder is there; whether the lock is held now.
+        """Wait until the lock is free, and acquire it; return whether it is held.
 
         Args:
-            timeout_s: how long to wait; ``None``: without an end.
-            answer_s: how long the client waits for an answer.
+            timeout_s: how long to wait; ``None`` for no limit.
+            answer_s: the timeout of the client for one answer.
         """
         ends_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -63,7 +64,7 @@ class Lease:
             left_s = self.ttl if ends_s is None else ends_s - time.monotonic()
             if left_s <= 0:
                 return False
-            if not seen:  # it was released meanwhile, or the attempt to acquire it was lost
+            if not seen:  # the lock was released, or the write to acquire it was not applied
                 yield Pause(_AGAIN_S)
                 continue
             try:
@@ -72,7 +73,7 @@ class Lease:
                 continue
 
     def renew(self) -> Call[bool]:
-        """Make the lock last for another ``ttl``; whether it is still held."""
+        """Extend the lock by ``ttl`` from now; return whether it is still held."""
         while True:
             began_s = time.monotonic()
             try:
@@ -87,7 +88,7 @@ class Lease:
             return True
 
     def release(self) -> Call[bool]:
-        """Let other holders have the lock; whether it was held until now."""
+        """Release the lock; return whether it was held until now."""
         self._ends_s = 0.0
         while True:
             try:
@@ -102,7 +103,7 @@ class Lease:
                 return True
 
     def txn(self, then: Sequence[Op], conditions: Sequence[Condition]) -> Call[Commit]:
-        """Many writes, all or none, if the lock is still held."""
+        """Do many writes, all or none, if the lock is still held."""
         while True:
             try:
                 return (yield from txn(then, conditions=[*conditions, self._condition()]))
@@ -113,16 +114,16 @@ class Lease:
                     raise self.lost() from ex
 
     def withdraw(self) -> Call[None]:
-        """Release the lock if an attempt to acquire it, which was given up, succeeded."""
+        """Release the lock if an abandoned attempt to acquire it succeeded."""
         if (yield from self._look()):
             yield from self.release()
 
     def lost(self) -> LockLost:
-        """Return the error that says that the lock was lost."""
+        """Return the error for a lost lock."""
         return LockLost(f"the lock {self.key!r} was lost: it expired, or its key was written")
 
     def _try(self) -> Call[int | None]:
-        """Try to acquire; the revision of the other holder, 0 for none, ``None`` on success."""
+        """Try to acquire; return ``None``, or the revision of the other holder, or 0 for none."""
         began_s = time.monotonic()
         try:
             written = yield from set_value(
@@ -132,7 +133,7 @@ class Lease:
             value = yield from get(self.key)
             if value is None or value.data != self._owner.encode():
                 return revision_of(value)
-            # A write of unknown outcome was applied, some time ago.
+            # An earlier write with an unknown outcome was applied.
             self.token = self._revision = value.revision
             return None if (yield from self.renew()) else 0
         self.token = self._revision = written.revision
@@ -140,7 +141,7 @@ class Lease:
         return None
 
     def _look(self) -> Call[bool]:
-        """Note the revision that the key has now; whether the lock is held."""
+        """Read the current revision of the key; return whether the lock is held."""
         value = yield from get(self.key)
         if value is None or value.data != self._owner.encode():
             return False

@@ -1,4 +1,4 @@
-"""Operations that read the past and restore it."""
+"""Operations that read and restore earlier states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rundlet.wire import ACCEPTED_TYPES, Fields
 
 
 def history(key: str, *, limit: int | None) -> Listing[Version]:
-    """The kept versions of a key, newest first."""
+    """Yield the kept versions of a key, newest first."""
     page_size = {} if limit is None or limit > 1_000 else {"limit": limit}
     path = _history_path(key)
     query: str | None = urlencode(page_size)
@@ -41,7 +41,7 @@ def history(key: str, *, limit: int | None) -> Listing[Version]:
 
 
 def diff(start: Place, end: Place | None, *, prefix: str) -> Listing[Difference]:
-    """The keys that differ between two states of the store."""
+    """Yield the keys that differ between two states of the store."""
     options = {"from": place_text(start), "prefix": prefix}
     if end is not None:
         options["to"] = place_text(end)
@@ -55,7 +55,7 @@ def diff(start: Place, end: Place | None, *, prefix: str) -> Listing[Difference]
 def rollback(
     to: Place, *, prefix: str | None, keys: Sequence[str] | None, dry_run: bool
 ) -> Call[RolledBack]:
-    """Make keys hold what they held."""
+    """Restore keys to an earlier state."""
     if (prefix is None) == (keys is None):
         message = "give one of prefix and keys"
         raise BadRequest(message)
@@ -80,7 +80,7 @@ def rollback(
 
 
 def retention(*, keep_versions: int | None, keep_for_s: float | None) -> Call[Retention]:
-    """Which history the store keeps; first change what is given."""
+    """Change the given members of the retention, if any, and return the retention."""
     path = "/v1/admin/retention"
     now = _retention(fields_of(needed((yield read(path)))))
     if keep_versions is None and keep_for_s is None:
@@ -96,9 +96,10 @@ def retention(*, keep_versions: int | None, keep_for_s: float | None) -> Call[Re
 def erase(key: str, *, wait_s: float) -> Call[Erased | None]:
     """Remove every version of a key for good."""
     query = f"?wait={wait_s:.6f}" if wait_s > 0 else ""
-    # To erase twice is to erase once: it is sent again as a read is.
+    # Erasing twice is the same as erasing once, so a retry is as safe as for a read.
     headers = {"Accept": ACCEPTED_TYPES}
-    response = yield Request("DELETE", _history_path(key) + query, False, headers)
+    path = _history_path(key) + query
+    response = yield Request("DELETE", path, False, headers, wait_s=wait_s)
     if is_absent(response):
         return None
     fields = fields_of(response)
@@ -106,7 +107,7 @@ def erase(key: str, *, wait_s: float) -> Call[Erased | None]:
 
 
 def place_text(place: Place) -> str:
-    """Return a revision or a time as a URL has it.
+    """Return a revision or a time as text for a URL.
 
     Raises:
         BadRequest: the time has no time zone.
@@ -129,7 +130,7 @@ def time_text(time: datetime | str) -> str:
 
 
 def place_query(revision: int | None, at: datetime | str | None, version: int | None) -> str:
-    """Return the query that says where a read of one key looks."""
+    """Return the query for a read of one key at a revision, time or version."""
     options = {"rev": revision, "at": None if at is None else time_text(at), "version": version}
     given = {name: place for name, place in options.items() if place is not None}
     if len(given) > 1:

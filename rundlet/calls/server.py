@@ -7,12 +7,12 @@ from rundlet.calls.call import Call, Request, needed, read
 
 
 def info() -> Call[dict[str, object]]:
-    """The service document."""
+    """Return the service document."""
     return fields_of(needed((yield read("/v1")))).as_dict()
 
 
 def stats() -> Call[dict[str, object]]:
-    """Counts by name."""
+    """Return counts by name."""
     return fields_of(needed((yield read("/v1/stats")))).as_dict()
 
 

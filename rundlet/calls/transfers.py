@@ -31,12 +31,12 @@ _ENDS: Final = {"jsonl": b"}\n", "csv": b"\n"}
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        imported: rows that are stored.
-        skipped: rows that were left out: they had expired, or their key has a value.
-        revision: of the store after it.
+        imported: number of stored rows.
+        skipped: number of rows that had expired, or whose key already had a value.
+        revision: of the store after the import.
     """
 
     imported: int = 0
@@ -57,34 +57,34 @@ class Values:
         self._items = _Items()
 
     def feed(self, piece: bytes) -> Iterator[Value]:
-        """Yield the values that are whole now."""
+        """Yield the values that are complete now."""
         return map(_value_of, self._items.feed(piece))
 
     def end(self) -> Iterator[Value]:
-        """Yield the last ones; raise ``ConnectionFailed`` if the export is not whole."""
+        """Yield the last values; raise ``ConnectionFailed`` if the export is incomplete."""
         return map(_value_of, self._items.end())
 
 
 class CountedPieces:
-    """Tells the progress of an export of which the bytes are wanted."""
+    """Reports the progress of an export of bytes, and checks that it is complete."""
 
     def __init__(self, export_format: str, progress: Progress | None) -> None:
         self._counter = RowCounter(export_format)
         self._progress = progress or (lambda _: None)
 
     def feed(self, piece: bytes) -> None:
-        """Take a piece."""
+        """Count the rows of a piece."""
         self._counter.feed(piece)
         self._progress(self._counter.count)
 
     def end(self) -> None:
-        """Raise ``ConnectionFailed`` if the export is not whole."""
+        """Raise ``ConnectionFailed`` if the export is incomplete."""
         self._counter.end()
         self._progress(self._counter.count)
 
 
 class Importing:
-    """Stores rows that come one by one, in requests of a few megabytes."""
+    """Stores rows that are added one by one, in requests of a few megabytes."""
 
     def __init__(self, on_conflict: OnConflict, progress: Progress | None) -> None:
         self._on_conflict = on_conflict
@@ -96,7 +96,7 @@ class Importing:
         self._bytes_max = _PIECE_BYTES
 
     def add(self, row: Put | Value) -> Call[None] | None:
-        """Take a row."""
+        """Add a row."""
         item = _encoded(row)
         if self._rows and self._bytes + len(item) > self._bytes_max:
             return self._send_before(item)
@@ -105,7 +105,7 @@ class Importing:
         return self._send() if len(self._rows) == _PIECE_ROWS else None
 
     def end(self) -> Call[Imported]:
-        """Store the last ones."""
+        """Store the last rows."""
         yield from self._send()
         return self._done
 
@@ -123,9 +123,9 @@ class Importing:
                 part = yield from import_bytes(body, CBOR_SEQUENCE, on_conflict=self._on_conflict)
             except RundletError as ex:
                 if isinstance(ex, TooLarge) and not ex.line and len(some) > 1:
-                    self._bytes_max = len(body) // 2  # the server allows less than most do
+                    self._bytes_max = len(body) // 2  # the server allows less than usual
                     continue
-                # Where in the whole it is, not in this request.
+                # Relative to all rows, not to this request.
                 ex.imported += self._done.imported
                 ex.line += self._count if ex.line else 0
                 raise
@@ -141,7 +141,7 @@ class Importing:
 
 
 class Setting:
-    """Stores values that come one by one under their keys."""
+    """Stores values that are added one by one under their keys."""
 
     def __init__(
         self, ttl: float | None, content_type: str | None, progress: Progress | None
@@ -151,13 +151,13 @@ class Setting:
         self._importing = Importing("replace", progress)
 
     def add(self, row: tuple[str, bytes | str]) -> Call[None] | None:
-        """Take a key and its value."""
+        """Add a key and its value."""
         key, value = row
         put = put_of(key, value, ttl=self._ttl, content_type=self._content_type)
         return self._importing.add(put)
 
     def end(self) -> Call[int]:
-        """Store the last ones; how many are stored."""
+        """Store the last values; return how many of all are stored."""
         imported = yield from self._importing.end()
         return imported.imported
 
@@ -168,7 +168,7 @@ def import_bytes(
     """Store the rows of a part of a file, in one request."""
     query = {"on_conflict": on_conflict} | ({"any_key": "true"} if any_key else {})
     headers = {"Content-Type": content_type, "Accept": ACCEPTED_TYPES}
-    # What replaces may be sent again: it stores the same once more.
+    # With 'replace' a retry is safe: it stores the same values again.
     is_write = on_conflict != "replace"
     response = yield Request("POST", f"/v1/import?{urlencode(query)}", is_write, headers, body)
     fields = fields_of(needed(response))
@@ -176,7 +176,7 @@ def import_bytes(
 
 
 def _fitting(rows: list[bytes], bytes_max: int) -> list[bytes]:
-    """Return the first rows that together are not larger, at least one."""
+    """Return the first rows that together have at most ``bytes_max``, but at least one."""
     sizes = accumulate(map(len, rows))
     return rows[: max(1, sum(1 for _ in takewhile(lambda size: size <= bytes_max, sizes)))]
 
@@ -203,7 +203,7 @@ def _value_of(members: object) -> Value:
 
 
 class RowCounter:
-    """Counts the rows of an export, and sees whether it is whole.
+    """Counts the rows of an export, and checks that it is complete.
 
     Attributes:
         count: rows so far.
@@ -218,7 +218,7 @@ class RowCounter:
         self._is_begun = export_format != "csv"
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece."""
+        """Count the rows of the next piece."""
         if self._format == "cbor-seq":
             self.count += sum(1 for _ in self._items.feed(piece))
             return
@@ -226,14 +226,14 @@ class RowCounter:
         self.count += piece.count(b"\n") if self._format == "jsonl" else self._csv_rows(piece)
 
     def end(self) -> None:
-        """Raise ``ConnectionFailed`` if the last row is not whole."""
+        """Raise ``ConnectionFailed`` if the last row is incomplete."""
         if self._format == "cbor-seq":
             self.count += sum(1 for _ in self._items.end())
         elif self._last and not self._last.endswith(_ENDS[self._format]):
             raise _broken()
 
     def _csv_rows(self, piece: bytes) -> int:
-        """Count the ends of rows: line feeds that are not in quotes, the header's left out."""
+        """Count the ends of rows: line feeds outside of quotes, except the header's."""
         parts = piece.split(b'"')
         count = sum(part.count(b"\n") for part in parts[int(self._is_quoted) :: 2])
         self._is_quoted ^= len(parts) % 2 == 0
@@ -244,14 +244,14 @@ class RowCounter:
 
 
 class _Items:
-    """The items of a CBOR sequence, as they come."""
+    """Decodes the items of a CBOR sequence while they arrive."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._wanted = 0
 
     def feed(self, data: bytes) -> Iterator[object]:
-        """Yield the items that are whole now."""
+        """Yield the items that are complete now."""
         self._buffer += data
         if len(self._buffer) < self._wanted:
             return
@@ -269,11 +269,11 @@ class _Items:
             end = stream.tell()
             yield item
         del self._buffer[:end]
-        # Twice as much at least, so that a large item is not decoded again for each of its pieces.
+        # Wait for twice as much, so that a large item is not decoded again for each of its pieces.
         self._wanted = 2 * len(self._buffer)
 
     def end(self) -> Iterator[object]:
-        """Yield what is left, which must be whole."""
+        """Yield the last items; the last one must be complete."""
         self._wanted = 0
         yield from self.feed(b"")
         if self._buffer:

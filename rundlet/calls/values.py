@@ -32,17 +32,17 @@ from rundlet.wire import bytes_of, metadata_headers
 
 
 class Demand(NamedTuple):
-    """What a write demands of the value that is there; see ``Client.set``."""
+    """The precondition of a write; see ``Client.set``."""
 
     if_absent: bool = False
     if_revision: int | None = None
     if_match: str | None = None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that say so; a revision has none.
+        """Return the headers of the precondition; for a revision there are none.
 
         Raises:
-            BadRequest: it is more than one thing.
+            BadRequest: there is more than one precondition.
         """
         if self.if_absent + (self.if_revision is not None) + (self.if_match is not None) > 1:
             message = "give at most one of if_absent, if_revision and if_match"
@@ -75,7 +75,7 @@ def get(
     start: int | None = None,
     end: int | None = None,
 ) -> Call[Value | None]:
-    """The value of a key, or a part of it."""
+    """Return the value of a key, or a part of it."""
     path = key_path(key) + place_query(revision, at, version)
     if start is None and end is None:
         response = yield Request("GET", path, is_write=False)
@@ -84,7 +84,7 @@ def get(
 
 
 def get_bytes(key: str) -> Call[bytes | None]:
-    """The bytes of a key's value."""
+    """Return the bytes of a key's value."""
     value = yield from get(key)
     return None if value is None else value.data
 
@@ -104,7 +104,7 @@ def _part(key: str, path: str, start: int, end: int | None) -> Call[Value | None
             value = value_of(key, response)
             size = _whole_size(response)
             return replace(value, size=size)
-    # No byte of it: the answer to HEAD has all the rest.
+    # The part is empty: all other fields are in the answer to HEAD.
     response = yield Request("HEAD", path, is_write=False)
     if is_absent(response):
         return None
@@ -123,7 +123,7 @@ def _range(start: int, end: int | None) -> str:
 
 
 def _whole_size(response: httpx.Response) -> int:
-    """Return the size of the whole value, of which the answer may be a part."""
+    """Return the size of the whole value, even if the answer has only a part."""
     if response.status_code != 206:
         return len(response.content)
     size = response.headers.get("Content-Range", "").rpartition("/")[2]
@@ -140,14 +140,14 @@ def head(
     at: datetime | str | None = None,
     version: int | None = None,
 ) -> Call[KeyInfo | None]:
-    """What a key's value is, without its bytes."""
+    """Return the details of a key's value, without its bytes."""
     path = key_path(key) + place_query(revision, at, version)
     response = yield Request("HEAD", path, is_write=False)
     return None if is_absent(response) else info_of(key, response)
 
 
 def exists(key: str) -> Call[bool]:
-    """Whether a key has a value."""
+    """Return whether a key has a value."""
     response = yield Request("HEAD", key_path(key), is_write=False)
     return not is_absent(response)
 
@@ -161,7 +161,7 @@ def set_value(
     meta: Mapping[str, str] | None = None,
     demand: Demand = _NO_DEMAND,
 ) -> Call[Written]:
-    """Store a value; that of a file cannot demand a revision."""
+    """Store a value; the precondition of a file cannot be a revision."""
     data = b"" if isinstance(value, FileBody) else value
     put = replace(put_of(key, data, ttl=ttl, content_type=content_type), meta=meta or {})
     described = metadata_headers(put.meta)
@@ -180,7 +180,7 @@ def set_value(
 
 
 def delete(key: str, demand: Demand = _NO_DEMAND) -> Call[bool]:
-    """Remove a key; whether it had a value."""
+    """Remove a key; return whether it had a value."""
     headers = demand.headers()
     if demand.if_revision is not None:
         commit = yield from commit_if_revision(Delete(key), demand.if_revision)
@@ -190,7 +190,7 @@ def delete(key: str, demand: Demand = _NO_DEMAND) -> Call[bool]:
 
 
 def incr(key: str, by: int) -> Call[int]:
-    """Add to a number; the sum."""
+    """Add to a number; return the sum."""
     commit = yield from txn([Add(key, by)])
     number = commit.results[0].number
     if number is None:
@@ -200,7 +200,7 @@ def incr(key: str, by: int) -> Call[int]:
 
 
 def touch(key: str, ttl: float | None) -> Call[bool]:
-    """Give a key a new time to live; whether it has a value."""
+    """Give a key a new time to live; return whether it has a value."""
     try:
         yield from txn([Touch(key, ttl)], conditions=[Condition(key, exists=True)])
     except Conflict:
@@ -209,7 +209,7 @@ def touch(key: str, ttl: float | None) -> Call[bool]:
 
 
 def content_type_of(name: str) -> str:
-    """Return the content type of the ending of a file's name."""
+    """Return the content type for the extension of a file's name."""
     import mimetypes  # noqa: PLC0415 - few programs need it
 
     return mimetypes.guess_type(name)[0] or DEFAULT_CONTENT_TYPE

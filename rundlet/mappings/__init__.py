@@ -1,1 +1,1 @@
-"""Keys and values as a dict, and how values become bytes."""
+"""Keys and values as a dict, and the codecs of values."""

@@ -1,4 +1,4 @@
-"""How the values of a mapping become bytes. Pickle is none of them: it runs what it reads."""
+"""The codecs for the values of a mapping. There is none for pickle, because it can run code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CodecName: TypeAlias = Literal["text", "bytes", "json", "cbor"]
 
 
 Tree: TypeAlias = Any
-"""A value of JSON or CBOR. A program knows what it stored, and type checkers believe it."""
+"""A value of JSON or CBOR; ``Any``, because only the program knows the type that it stored."""
 
 
 class Codec(Protocol[T]):
@@ -27,10 +27,10 @@ class Codec(Protocol[T]):
     content_type: str
 
     def encode(self, value: T) -> bytes:
-        """Return the bytes of a value; ``ValueError`` or ``TypeError`` if it has none."""
+        """Encode a value; raise ``ValueError`` or ``TypeError`` if that is impossible."""
 
     def decode(self, data: bytes) -> T:
-        """Return the value of bytes; ``ValueError`` if they are none."""
+        """Decode a value; raise ``ValueError`` if the bytes are invalid."""
 
 
 class TextCodec:
@@ -62,7 +62,7 @@ class BytesCodec:
 
 
 class JsonCodec:
-    """What JSON can say: text, numbers, true, false, ``None``, lists, and dicts with text keys."""
+    """The types of JSON: text, numbers, true, false, ``None``, lists, and dicts with text keys."""
 
     content_type = "application/json"
 
@@ -76,7 +76,7 @@ class JsonCodec:
 
 
 class CborCodec:
-    """What CBOR can say: as JSON, and bytes, times, large numbers, dicts with any keys."""
+    """The types of CBOR: those of JSON, and bytes, times, large numbers, dicts with any keys."""
 
     content_type = "application/cbor"
 

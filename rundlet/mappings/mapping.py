@@ -25,15 +25,15 @@ _NONE: Final = object()
 
 
 class StoreMapping(MutableMapping[str, T]):
-    """The keys with a prefix and their values; all of a dict's methods, each over the server.
+    """The keys with a prefix and their values, with all methods of a dict; each asks the server.
 
-    Keys come in the order of their UTF-8 bytes. An iteration shows one moment, and other clients
-    may write meanwhile. ``setdefault``, ``pop`` and ``popitem`` are atomic; ``update`` and
+    Keys come in the order of their UTF-8 bytes. An iteration reads one snapshot, even if other
+    clients write meanwhile. ``setdefault``, ``pop`` and ``popitem`` are atomic; ``update`` and
     ``clear`` work in several requests. Every method raises what ``Client`` raises.
 
     Attributes:
-        prefix: stands before each key in the store, and is no part of the mapping's keys.
-        codec: what makes bytes of values.
+        prefix: begins each key in the store; keys of the mapping do not include it.
+        codec: encodes and decodes values.
     """
 
     def __init__(self, transport: Transport, prefix: str, codec: Codec[T]) -> None:
@@ -84,7 +84,7 @@ class StoreMapping(MutableMapping[str, T]):
         return _Values(self)
 
     def pairs(self, *, reverse: bool = False) -> Iterator[tuple[str, T]]:
-        """Yield keys and values, as ``items`` does, if need be in descending order."""
+        """Yield keys and values, as ``items`` does; with ``reverse``, in descending order."""
         for info in self._scan(reverse=reverse, with_values=True):
             assert info.value is not None
             yield self._key(info), self.codec.decode(info.value.data)
@@ -129,7 +129,7 @@ class StoreMapping(MutableMapping[str, T]):
     @overload
     def pop(self, key: str, /, default: D) -> T | D: ...
     def pop(self, key: str, /, default: object = _NONE) -> object:
-        """Remove a key and return its value; ``default``, if given, if it has none."""
+        """Remove a key and return its value; if it has none, return ``default``, if given."""
         name = self._name(key)
         while name and (value := self._do(values.get(name))) is not None:
             try:
@@ -172,10 +172,10 @@ class StoreMapping(MutableMapping[str, T]):
         return Put(self.prefix + key, self.codec.encode(value), self.codec.content_type)
 
     def _name(self, key: object) -> str:
-        """Return the key in the store; empty if there can be none."""
+        """Return the key in the store; empty if ``key`` is not text, so not a key."""
         if isinstance(key, str):
             return self.prefix + key
-        hash(key)  # a dict, too, raises TypeError here
+        hash(key)  # raises TypeError as a dict does
         return ""
 
     def _key(self, info: KeyInfo) -> str:

@@ -1,4 +1,4 @@
-"""What the methods of both clients run their operations with."""
+"""The base classes of the clients' methods, which run operations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = TypeVar("Row")
 
 
 class Addressed:
-    """What both clients know of their server without asking it."""
+    """The methods of both clients that need no request."""
 
     _origin: Origin
 
@@ -49,7 +49,7 @@ class Addressed:
         return f"{type(self).__name__}('{url}')"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: that would write the token down."""
+        """Refuse to be pickled, because that would write the token down."""
         name = type(self).__name__
         message = (
             f"a {name} cannot be sent to another process; send its url, and make a {name} there"

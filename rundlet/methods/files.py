@@ -21,7 +21,7 @@ Source = Path | IO[bytes]
 
 
 class FileMethods(Methods):
-    """Store files, and write values to files, without the whole of one in memory."""
+    """Store files, and write values to files, without a whole value in memory."""
 
     def set_file(
         self,
@@ -38,16 +38,16 @@ class FileMethods(Methods):
 
         Args:
             key: any text that is not empty.
-            file: its path, or a file on a disk that is open for reading, of which all bytes are
-                stored. It must not change meanwhile.
+            file: a path, or an open file on a disk; all its bytes are stored, regardless of the
+                position. It must not change meanwhile.
             ttl: as in ``set``.
-            content_type: by default that of the ending of the file's name.
+            content_type: by default the type for the extension of the file's name.
             meta: as in ``set``.
             if_absent: as in ``set``.
             if_match: as in ``set``.
 
         Raises:
-            OSError: the file cannot be read; a value in memory is for ``set``.
+            OSError: the file cannot be read, or is not on a disk; use ``set`` for data in memory.
         """
         demand = Demand(if_absent, if_match=if_match)
         with _opened(file) as opened:
@@ -66,13 +66,13 @@ class FileMethods(Methods):
         at: datetime | str | None = None,
         version: int | None = None,
     ) -> KeyInfo | None:
-        """Write the value of a key to a file; return what it is, or ``None`` if there is none.
+        """Write the value of a key to a file; return its details, or ``None`` if there is none.
 
-        The file appears, or is replaced, once all of it is there; without a value it stays as it
-        is. ``revision``, ``at`` and ``version`` as in ``get``.
+        The file is created or replaced only when the whole value has arrived; if the key has no
+        value, the file does not change.
 
         Args:
-            key: which key.
+            key: the key.
             path: of the file.
             revision: as in ``get``.
             at: as in ``get``.
@@ -124,7 +124,7 @@ class AsyncFileMethods(AsyncMethods):
         at: datetime | str | None = None,
         version: int | None = None,
     ) -> KeyInfo | None:
-        """Write the value of a key to a file; return what it is, or ``None`` if there is none."""
+        """Write the value of a key to a file; return its details, or ``None`` if there is none."""
         import asyncio  # noqa: PLC0415 - `Client` needs none, and its import takes long
 
         request = values.get_request(key, revision=revision, at=at, version=version)
@@ -143,7 +143,7 @@ def _opened(file: Source) -> AbstractContextManager[IO[bytes]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of another one at the end, and is removed on an error."""
+    """Open a temporary file; at the end it replaces ``path``, on an error it is removed."""
     folder, name = os.path.split(os.path.abspath(path))
     part = os.path.join(folder, f".{name[:200]}.{uuid4().hex}.part")
     with open(part, "xb") as file:

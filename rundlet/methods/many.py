@@ -22,11 +22,11 @@ class ManyMethods(Methods):
     ) -> list[Value | None]:
         """Return the values of any number of keys from one snapshot, in the order of ``keys``.
 
-        ``revision`` and ``at`` as in ``get``. More keys than the server allows at once are asked
-        for in several requests.
+        ``revision`` and ``at`` are as in ``get``. If there are more keys than the server allows in
+        one request, the client sends several.
 
         Raises:
-            Compacted: compaction removed the snapshot between two of them.
+            Compacted: compaction removed the snapshot between two requests.
         """
         return self._run(batches.mget(keys, revision=revision, at=at))
 
@@ -40,9 +40,9 @@ class ManyMethods(Methods):
         """Do many writes, all or none, at one revision.
 
         Args:
-            then: done if every condition holds; each key at most once.
-            conditions: what must hold at the moment of the commit.
-            otherwise: done if a condition fails.
+            then: the writes if every condition holds; each key at most once.
+            conditions: the conditions, which the commit checks.
+            otherwise: the writes if a condition fails.
 
         Raises:
             Conflict: a condition failed and there is no ``otherwise``.
@@ -75,13 +75,13 @@ class ManyMethods(Methods):
             end: only keys < this.
             match: only keys that match this after the prefix: ``*`` is any text, ``?`` is any
                 character, ``[…]`` is one of some characters; at most 256 characters.
-            limit: the most keys and prefixes in all.
+            limit: the maximum number of keys and prefixes.
             reverse: descending order.
             delimiter: yield the keys that share the text up to its first occurrence after the
                 prefix as one prefix.
-            values: with the values.
-            meta: with metadata.
-            revision: as of this revision; by default the newest when the first page is read.
+            values: include the values.
+            meta: include metadata.
+            revision: as of this revision; by default the head when the first page is read.
             at: as of this time, instead of a revision.
 
         Raises:
@@ -117,20 +117,20 @@ class ManyMethods(Methods):
     ) -> int:
         """Remove all keys with a prefix, and return how many had a value.
 
-        This is no transaction without ``expect``: other clients may see a part of it done, and
-        keys that are created meanwhile may stay.
+        Without ``expect`` this is not a transaction: other clients may see that only a part of the
+        keys is removed, and keys that are created meanwhile may stay.
 
         Args:
             prefix: not empty.
             match: only keys that match this after the prefix, as in ``scan``.
-            expect: only if there are exactly so many, as ``count`` says; then all in one
-                transaction.
-            progress: called after each request with the number of keys that are done.
+            expect: remove the keys, in one transaction, only if there are exactly so many; see
+                ``count``.
+            progress: called after each request with the number of keys done so far.
 
         Raises:
-            PreconditionFailed: there are more or fewer than expected; nothing was changed.
+            PreconditionFailed: there are more or fewer keys than expected; nothing was changed.
             Conflict: with ``expect``, other clients kept writing the keys; nothing was changed.
-            TooLarge: more are expected than the server allows in a transaction.
+            TooLarge: ``expect`` is more than the server allows in a transaction.
             ReadOnly: this server takes no writes.
         """
         return self._run(lists.delete_prefix(prefix, match=match, expect=expect, progress=progress))
@@ -145,14 +145,14 @@ class ManyMethods(Methods):
     ) -> int:
         """Store any number of values in requests of a few megabytes, and return their number.
 
-        This is no transaction; ``txn`` is one. If it fails, the error's ``imported`` says how many
-        values are stored.
+        This is not a transaction; see ``txn``. If it fails, ``imported`` of the error is the number
+        of stored values.
 
         Args:
             values: a mapping of keys to values, or pairs of them.
-            ttl: of all of them, as in ``set``.
-            content_type: of all of them, as in ``set``.
-            progress: called after each request with the number of values that are done.
+            ttl: of all values, as in ``set``.
+            content_type: of all values, as in ``set``.
+            progress: called after each request with the number of values done so far.
 
         Raises:
             BadRequest: a key or a value is larger than the server allows; ``line`` is its number.
@@ -162,11 +162,11 @@ class ManyMethods(Methods):
         return self._feed(Setting(ttl, content_type, progress), rows)
 
     def delete_many(self, keys: Iterable[str], *, progress: Progress | None = None) -> int:
-        """Remove any number of keys, and return how many had a value; this is no transaction.
+        """Remove any number of keys, and return how many had a value; not a transaction.
 
         Args:
-            keys: which ones.
-            progress: called after each request with the number of keys that are done.
+            keys: the keys.
+            progress: called after each request with the number of keys done so far.
 
         Raises:
             ReadOnly: this server takes no writes.
@@ -259,5 +259,5 @@ class AsyncManyMethods(AsyncMethods):
     async def delete_many(
         self, keys: Iterable[str] | AsyncIterable[str], *, progress: Progress | None = None
     ) -> int:
-        """Remove any number of keys, and return how many had a value; this is no transaction."""
+        """Remove any number of keys, and return how many had a value; not a transaction."""
         return await self._feed(lists.Deleting(progress), several(keys))

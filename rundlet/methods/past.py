@@ -1,4 +1,4 @@
-"""Methods on the past."""
+"""Methods on earlier states."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rundlet.past import Difference, Erased, Place, Retention, RolledBack, Versi
 
 
 class PastMethods(Methods):
-    """Read, restore and erase what keys held."""
+    """Read, restore and erase earlier values of keys."""
 
     def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:
-        """Yield the kept versions of a key, newest first, also of one that was deleted.
+        """Yield the kept versions of a key, newest first, even if it was deleted.
 
         Args:
-            key: which key; one that never was has no versions.
-            limit: the most versions in all.
+            key: the key; a key that never existed has no versions.
+            limit: the maximum number of versions.
         """
         return self._each(past.history(key, limit=limit))
 
@@ -26,15 +26,15 @@ class PastMethods(Methods):
     ) -> Iterator[Difference]:
         """Yield the keys that differ between two revisions or times, in order.
 
-        A value that was written again, with the same bytes, differs.
+        A key differs if its value was written again, even with the same bytes.
 
         Args:
-            start: one of the two; it may be the later one.
-            end: the other one; by default the newest.
+            start: a revision or time; it may be later than ``end``.
+            end: a revision or time; by default the head.
             prefix: only keys that start with this.
 
         Raises:
-            Compacted: the history that is kept no longer reaches one of them.
+            Compacted: the kept history no longer includes one of them.
         """
         return self._each(past.diff(start, end, prefix=prefix))
 
@@ -46,18 +46,18 @@ class PastMethods(Methods):
         keys: Sequence[str] | None = None,
         dry_run: bool = False,
     ) -> RolledBack:
-        """Make keys hold what they held at a revision or a time, in one transaction.
+        """Restore keys to their values at a revision or a time, in one transaction.
 
-        Values that are restored do not expire. A write that comes between is never lost.
+        Restored values do not expire. A concurrent write of another client is never lost.
 
         Args:
             to: the revision or time.
-            prefix: all keys that start with this; empty: all keys.
-            keys: these keys, instead of a prefix.
-            dry_run: write nothing; the answer has the ``changes``.
+            prefix: roll back all keys that start with this; empty means all keys.
+            keys: roll back these keys, instead of a prefix.
+            dry_run: write nothing; the result has the ``changes``.
 
         Raises:
-            Compacted: the history that is kept no longer reaches ``to``.
+            Compacted: the kept history no longer includes ``to``.
             Conflict: other clients kept writing the keys; nothing was changed.
             TooLarge: more keys would change than a transaction may have.
             ReadOnly: this server takes no writes.
@@ -67,25 +67,30 @@ class PastMethods(Methods):
     def retention(
         self, *, keep_versions: int | None = None, keep_for_s: float | None = None
     ) -> Retention:
-        """Return which history the store keeps; first change what is given.
+        """Return which history the store keeps; if arguments are given, change them first.
+
+        Args:
+            keep_versions: how many of the newest versions of each key to keep.
+            keep_for_s: how many seconds to keep replaced and deleted values.
 
         Raises:
-            BadRequest: no store keeps so little or so much.
-            Forbidden: the token has no scope ``admin``.
+            BadRequest: a number is out of range.
+            Forbidden: the token does not have the scope ``admin``.
         """
         return self._run(past.retention(keep_versions=keep_versions, keep_for_s=keep_for_s))
 
     def erase(self, key: str, *, wait_s: float = 0) -> Erased | None:
-        """Remove every version of a key for good; ``None`` if there is none.
+        """Erase every version of a key for good; return ``None`` if there is none.
 
-        From then on no read shows any of it, at any revision.
+        After that no read returns any of them, at any revision.
 
         Args:
-            key: which key.
-            wait_s: wait so long, at most a minute, for the bytes to be gone from the disk.
+            key: the key.
+            wait_s: wait so long, at most a minute, until the bytes are removed from the disk. The
+                client's ``timeout_s`` begins after that.
 
         Raises:
-            Forbidden: the token has no scope ``admin``.
+            Forbidden: the token does not have the scope ``admin``.
             ReadOnly: this server takes no writes.
         """
         return self._run(past.erase(key, wait_s=wait_s))
@@ -95,7 +100,7 @@ class AsyncPastMethods(AsyncMethods):
     """Does as ``PastMethods`` does."""
 
     def history(self, key: str, *, limit: int | None = None) -> AsyncIterator[Version]:
-        """Yield the kept versions of a key, newest first, also of one that was deleted."""
+        """Yield the kept versions of a key, newest first, even if it was deleted."""
         return self._each(past.history(key, limit=limit))
 
     def diff(
@@ -112,15 +117,15 @@ class AsyncPastMethods(AsyncMethods):
         keys: Sequence[str] | None = None,
         dry_run: bool = False,
     ) -> RolledBack:
-        """Make keys hold what they held at a revision or a time, in one transaction."""
+        """Restore keys to their values at a revision or a time, in one transaction."""
         return await self._run(past.rollback(to, prefix=prefix, keys=keys, dry_run=dry_run))
 
     async def retention(
         self, *, keep_versions: int | None = None, keep_for_s: float | None = None
     ) -> Retention:
-        """Return which history the store keeps; first change what is given."""
+        """Return which history the store keeps; if arguments are given, change them first."""
         return await self._run(past.retention(keep_versions=keep_versions, keep_for_s=keep_for_s))
 
     async def erase(self, key: str, *, wait_s: float = 0) -> Erased | None:
-        """Remove every version of a key for good; ``None`` if there is none."""
+        """Erase every version of a key for good; return ``None`` if there is none."""
         return await self._run(past.erase(key, wait_s=wait_s))

@@ -8,7 +8,7 @@ from rundlet.methods.base import AsyncMethods, Methods
 
 
 class ServerMethods(Methods):
-    """Ask the server about itself; take a backup, which ``rundlet backup`` does as a whole."""
+    """Read facts about the server, and take backups; ``rundlet backup`` copies a whole backup."""
 
     def info(self) -> dict[str, object]:
         """Return the service document: versions, backend, store id, head revision, limits."""
@@ -22,22 +22,22 @@ class ServerMethods(Methods):
         """Start a compaction in the background, and return at once.
 
         Raises:
-            ReadOnly: there is nothing to compact.
+            ReadOnly: this server takes no writes.
         """
         return self._run(server.compact())
 
     def take_backup(self, *, lease_s: float | None = None) -> Backup:
-        """Let the server hold its store as it is now, to be copied file by file.
+        """Take a backup: the server holds its store at one revision, to copy it file by file.
 
-        For the first one the server reads its whole store once. If that takes long, it answers
-        ``Unavailable`` with the problem ``backup-not-ready`` meanwhile: ask again.
+        For the first backup the server reads its whole store once. While that takes long, this
+        raises ``Unavailable`` with the problem ``backup-not-ready``: call it again.
 
         Args:
-            lease_s: how long after the last request for it the backup ends; by default an hour.
+            lease_s: how many seconds after its last request the backup ends; by default an hour.
 
         Raises:
-            Damaged: the store is not what was written.
-            Forbidden: the token has no scope ``admin``.
+            Damaged: data of the store is corrupted.
+            Forbidden: the token does not have the scope ``admin``.
         """
         return self._run(backups.take_backup(lease_s=lease_s))
 
@@ -53,7 +53,7 @@ class ServerMethods(Methods):
         """End the lease of a backup.
 
         Raises:
-            BackupGone: it has ended.
+            BackupGone: the lease has already ended.
         """
         return self._run(backups.release_backup(backup_id))
 
@@ -74,7 +74,7 @@ class AsyncServerMethods(AsyncMethods):
         return await self._run(server.compact())
 
     async def take_backup(self, *, lease_s: float | None = None) -> Backup:
-        """Let the server hold its store as it is now, to be copied file by file."""
+        """Take a backup: the server holds its store at one revision, to copy it file by file."""
         return await self._run(backups.take_backup(lease_s=lease_s))
 
     async def backup_bytes(self, backup_id: str, name: str, start: int, size: int) -> bytes:

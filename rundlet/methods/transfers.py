@@ -29,8 +29,8 @@ class TransferMethods(Methods):
     ) -> Iterator[Value]:
         """Yield all keys and values of one snapshot in order, however many there are.
 
-        The whole of an export is one answer, which is read as it is used. For many keys this is
-        faster than ``scan``.
+        An export is one answer, which the client reads while the caller iterates. For many keys it
+        is faster than ``scan``.
 
         Args:
             prefix: only keys that start with this.
@@ -38,8 +38,8 @@ class TransferMethods(Methods):
             at: as of this time instead.
 
         Raises:
-            Compacted: the history that is kept no longer reaches so far.
-            ConnectionFailed: it broke off; what was yielded is not the whole.
+            Compacted: the kept history no longer includes the revision or time.
+            ConnectionFailed: the export broke off; the yielded values are not all.
         """
         values = Values()
         keys = Range(prefix, revision=revision, at=at)
@@ -59,13 +59,13 @@ class TransferMethods(Methods):
         at: datetime | str | None = None,
         progress: Progress | None = None,
     ) -> Iterator[bytes]:
-        """Yield the same as the bytes of a file, piece by piece; raises as ``export``.
+        """Yield an export as the bytes of a file, piece by piece; raises as ``export`` does.
 
         Args:
             export_format: of the file.
-            prefix: as ``export``.
-            revision: as ``export``.
-            at: as ``export``.
+            prefix: as in ``export``.
+            revision: as in ``export``.
+            at: as in ``export``.
             progress: called with the number of keys so far, before each piece is yielded and at
                 the end.
         """
@@ -84,19 +84,18 @@ class TransferMethods(Methods):
         on_conflict: OnConflict = "replace",
         progress: Progress | None = None,
     ) -> Imported:
-        """Store many values, in requests of a few megabytes; this is no transaction.
+        """Store many values, in requests of a few megabytes; not a transaction.
 
         ``other.import_(client.export())`` copies a store.
 
         Args:
             rows: puts, or values, which keep their time of expiry.
-            on_conflict: what to do with a key that has a value: replace it, leave the row out, or
-                fail.
-            progress: called after each request with the number of rows that are done.
+            on_conflict: what to do if a key has a value: replace it, skip the row, or fail.
+            progress: called after each request with the number of rows done so far.
 
         Raises:
             Conflict: with ``fail``, a key has a value.
-            RundletError: others; ``imported`` says how many rows are stored.
+            RundletError: any other error; ``imported`` is the number of stored rows.
         """
         return self._feed(Importing(on_conflict, progress), rows)
 
@@ -111,13 +110,13 @@ class TransferMethods(Methods):
         """Store the rows of a part of a file, in one request.
 
         Args:
-            body: whole rows, at most as large as the server's ``import_body_bytes_max``.
+            body: complete rows, of at most ``import_body_bytes_max`` of the server.
             content_type: of the format.
             on_conflict: see ``import_``.
             any_key: in lines of text, keys need not be UUIDs.
 
         Raises:
-            BadRequest, Conflict: see ``import_``; ``line`` is that of the row.
+            BadRequest, Conflict: see ``import_``; ``line`` is the line of the row.
         """
         return self._run(
             transfers.import_bytes(body, content_type, on_conflict=on_conflict, any_key=any_key)
@@ -149,7 +148,7 @@ class AsyncTransferMethods(AsyncMethods):
         at: datetime | str | None = None,
         progress: Progress | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the same as the bytes of a file, piece by piece; raises as ``export``."""
+        """Yield an export as the bytes of a file, piece by piece; raises as ``export`` does."""
         counted = CountedPieces(export_format, progress)
         keys = Range(prefix, revision=revision, at=at)
         async with self._transport.stream(export_request(export_format, keys)) as response:
@@ -165,7 +164,7 @@ class AsyncTransferMethods(AsyncMethods):
         on_conflict: OnConflict = "replace",
         progress: Progress | None = None,
     ) -> Imported:
-        """Store many values, in requests of a few megabytes; this is no transaction."""
+        """Store many values, in requests of a few megabytes; not a transaction."""
         return await self._feed(Importing(on_conflict, progress), rows)
 
     async def import_bytes(

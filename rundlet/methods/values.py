@@ -24,19 +24,19 @@ class ValueMethods(Methods):
         start: int | None = None,
         end: int | None = None,
     ) -> Value | None:
-        """Return the value of a key, now or as it was, or a part of it; ``None`` if it has none.
+        """Return a value of a key, current or earlier, or a part of it; ``None`` for none.
 
         Args:
-            key: which key.
-            revision: as of this revision; it, ``at`` and ``version`` exclude each other.
+            key: the key.
+            revision: as of this revision; ``revision``, ``at`` and ``version`` exclude each other.
             at: as of this time; text is in the form of RFC 3339.
-            version: this write of the key since it was last created.
-            start: only the bytes from this one on, as in a slice; if it is negative, so many of
-                the last ones. The whole value's size is in ``size``.
-            end: only the bytes before this one.
+            version: the n-th write of the key since it was last created.
+            start: offset of the first byte; if it is negative, return so many of the last bytes.
+                ``size`` of the result is the size of the whole value.
+            end: offset after the last byte; not negative, and not with a negative ``start``.
 
         Raises:
-            Compacted: that is no longer kept.
+            Compacted: the value is no longer kept.
         """
         return self._run(
             values.get(key, revision=revision, at=at, version=version, start=start, end=end)
@@ -54,9 +54,9 @@ class ValueMethods(Methods):
         at: datetime | str | None = None,
         version: int | None = None,
     ) -> KeyInfo | None:
-        """Return what the value of a key is, without its bytes; ``None`` if it has none.
+        """Return the details of a key's value, without its bytes; ``None`` if it has none.
 
-        Arguments and errors are those of ``get``.
+        Arguments and errors are as in ``get``.
         """
         return self._run(values.head(key, revision=revision, at=at, version=version))
 
@@ -83,12 +83,12 @@ class ValueMethods(Methods):
             value: bytes, or text to be stored as UTF-8.
             ttl: seconds until the key expires, at most 100 years (3,162,240,000 seconds); without
                 it, the key does not expire.
-            content_type: default ``application/octet-stream``, for text ``text/plain``.
+            content_type: by default ``application/octet-stream``; for text ``text/plain``.
             meta: metadata to store with it, at most 16 texts by name and 2 KiB in all. Names have
-                letters, digits and ``-``, and come back in lower case.
-            if_absent: only if the key has no value yet.
-            if_revision: only if the key's revision is still this one.
-            if_match: only if the value's ETag is still this one.
+                letters, digits and ``-``, and are returned in lower case.
+            if_absent: store it only if the key has no value.
+            if_revision: store it only if this is still the key's revision.
+            if_match: store it only if this is still the value's ETag.
 
         Raises:
             PreconditionFailed: the key does not meet the condition; nothing was changed.
@@ -123,13 +123,13 @@ class ValueMethods(Methods):
         return self._run(values.incr(key, by))
 
     def touch(self, key: str, ttl: float | None = None) -> bool:
-        """Give a key a new time to live, and return false if it has no value.
+        """Give a key a new time to live; return false if it has no value.
 
-        The value stays, with a new revision.
+        The value is kept, and gets a new revision.
 
         Args:
-            key: which key.
-            ttl: seconds until it expires; without it, the key no longer expires.
+            key: the key.
+            ttl: seconds until the key expires; without it, the key no longer expires.
 
         Raises:
             ReadOnly: this server takes no writes.
@@ -150,7 +150,7 @@ class AsyncValueMethods(AsyncMethods):
         start: int | None = None,
         end: int | None = None,
     ) -> Value | None:
-        """Return the value of a key, now or as it was, or a part of it; ``None`` if it has none."""
+        """Return a value of a key, current or earlier, or a part of it; ``None`` for none."""
         return await self._run(
             values.get(key, revision=revision, at=at, version=version, start=start, end=end)
         )
@@ -167,7 +167,7 @@ class AsyncValueMethods(AsyncMethods):
         at: datetime | str | None = None,
         version: int | None = None,
     ) -> KeyInfo | None:
-        """Return what the value of a key is, without its bytes; ``None`` if it has none."""
+        """Return the details of a key's value, without its bytes; ``None`` if it has none."""
         return await self._run(values.head(key, revision=revision, at=at, version=version))
 
     async def exists(self, key: str) -> bool:
@@ -206,5 +206,5 @@ class AsyncValueMethods(AsyncMethods):
         return await self._run(values.incr(key, by))
 
     async def touch(self, key: str, ttl: float | None = None) -> bool:
-        """Give a key a new time to live, and return false if it has no value."""
+        """Give a key a new time to live; return false if it has no value."""
         return await self._run(values.touch(key, ttl))

@@ -17,21 +17,21 @@ if TYPE_CHECKING:  # see rundlet.methods.base
 
 
 class WaitingMethods(Methods):
-    """Follow changes; wait for one key."""
+    """Follow changes, wait for one key, and take locks."""
 
     def watch(self, prefix: str = "", *, since: int | None = None, values: bool = False) -> Watch:
         """Return an iterator over all changes from now on, or from after a revision.
 
-        It goes on through failures of the server and the network, without a loss or a repeat. A
-        list at revision R and a watch since R together miss nothing.
+        After a failure of the server or the network it resumes, and neither loses nor repeats an
+        event. A list at revision R and a watch since R together miss no change.
 
         Args:
             prefix: only keys that start with this.
-            since: events have higher revisions.
-            values: with the values.
+            since: only events after this revision; by default, after the head.
+            values: include the values.
 
         Raises:
-            Compacted: the history that is kept no longer reaches ``since``.
+            Compacted: the kept history no longer includes ``since``.
         """
         reader = self._run(changes.begin_feed(prefix, since=since, include_values=values))
         return Watch(self._transport, reader)
@@ -43,9 +43,9 @@ class WaitingMethods(Methods):
         fencing token.
 
         Args:
-            name: the key that is the lock; nothing else writes it.
+            name: the key of the lock; nothing else may write it.
             ttl: seconds after which the lock is free if its holder no longer renews it.
-            renew: renew it three times in each ``ttl``, by a thread or a task.
+            renew: let a thread or a task renew it three times in each ``ttl``.
         """
         return Lock(self._transport, name, ttl=ttl, renew=renew)
 
@@ -60,18 +60,19 @@ class WaitingMethods(Methods):
     ) -> ChangesPage:
         """Return one page of the changes after a revision: whole commits, oldest first.
 
-        The page may end, even empty, before the newest commit; ``next_since`` is where the next one
-        begins.
+        The page may end before the newest commit, even if it is empty; ``next_since`` is the
+        ``since`` of the next page.
 
         Args:
-            since: events have higher revisions.
+            since: only events after this revision.
             prefix: only keys that start with this.
-            limit: the most events, unless one commit has more.
-            values: with the values.
-            wait_s: if there is nothing yet, wait so long for it.
+            limit: the maximum number of events; only a single commit with more exceeds it.
+            values: include the values.
+            wait_s: if there are no events yet, wait so many seconds for one, or as long as the
+                server allows. The client's ``timeout_s`` begins after that.
 
         Raises:
-            Compacted: the history that is kept no longer reaches ``since``.
+            Compacted: the kept history no longer includes ``since``.
         """
         return self._run(
             changes.changes(since, prefix=prefix, limit=limit, include_values=values, wait_s=wait_s)
@@ -80,11 +81,12 @@ class WaitingMethods(Methods):
     def wait_for(
         self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
     ) -> Value | None:
-        """Wait until a key changes, and return its value then; ``None`` if it has none.
+        """Wait until a key changes, and return its new value; ``None`` if it has none.
 
         Args:
-            key: which key.
-            revision: the last one that was seen, 0 for no value; by default that of now.
+            key: the key.
+            revision: the last revision of the key that the caller knows, 0 for no value; by default
+                the current one.
             timeout_s: how long to wait.
 
         Raises:
@@ -104,7 +106,7 @@ class AsyncWaitingMethods(AsyncMethods):
     ) -> AsyncWatch:
         """Return an iterator over all changes from now on, or from after a revision.
 
-        It begins when its block is entered, or with the first event.
+        It begins when its block is entered, or before the first event.
         """
         from rundlet.async_watching import AsyncWatch  # noqa: PLC0415 - see rundlet.methods.base
 
@@ -134,7 +136,7 @@ class AsyncWaitingMethods(AsyncMethods):
     async def wait_for(
         self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
     ) -> Value | None:
-        """Wait until a key changes, and return its value then; ``None`` if it has none."""
+        """Wait until a key changes, and return its new value; ``None`` if it has none."""
         answer_s = self._origin.timeout_s
         return await self._run(
             changes.wait_for(key, revision=revision, timeout_s=timeout_s, answer_s=answer_s)

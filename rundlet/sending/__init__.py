@@ -1,1 +1,1 @@
-"""Sending requests: what may be sent again, connections, and the lines that wait."""
+"""Send requests: retries, connections, and the code that waits."""

@@ -17,7 +17,7 @@ from rundlet.sending.running import run_async
 
 
 class AsyncTransport:
-    """Does as ``Transport`` does, which says what each method raises."""
+    """Does as ``Transport`` does; its methods raise the same errors."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
@@ -29,7 +29,7 @@ class AsyncTransport:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
-        """Send a read, and send it again until its answer begins; the caller reads its body."""
+        """Send a read, with retries until its answer begins; the caller reads its body."""
         response = await run_async(attempts(request, self.origin.retries), self._open)
         try:
             yield response
@@ -41,7 +41,7 @@ class AsyncTransport:
     async def follow(
         self, path: str, headers: Mapping[str, str], *, read_s: float
     ) -> httpx.Response:
-        """Begin to read an answer that goes on, in one attempt; the caller closes it."""
+        """Begin to read a streamed answer, in one attempt; the caller closes it."""
         timeout = httpx.Timeout(self.origin.timeout_s, read=read_s)
         request = Request("GET", path, is_write=False, headers=headers)
         return await run_async(attempts(request, 0), lambda asked: self._open(asked, timeout))
@@ -88,8 +88,8 @@ class AsyncTransport:
 class _Connections:
     """The connections of one event loop.
 
-    They are of no use in another loop, and so neither in a forked child, which cannot run the loop
-    of its parent: another loop gets connections of its own.
+    Connections work only in the loop that made them. A new loop, also that of a forked child, gets
+    new connections.
     """
 
     def __init__(self, make_http: Callable[[], httpx.AsyncClient]) -> None:
@@ -100,10 +100,10 @@ class _Connections:
         self._is_closed = False
 
     async def send(self, request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
-        """Send a request, and return the answer; ``is_stream`` leaves its body to be read.
+        """Send a request, and return the answer; with ``is_stream``, its body is unread.
 
         Raises:
-            httpx.RequestError: there is no whole answer.
+            httpx.RequestError: there is no complete answer.
             RuntimeError: ``close`` was called.
         """
         http = self._current()
@@ -137,10 +137,11 @@ class _Connections:
 
 
 async def _discard(http: httpx.AsyncClient, request: httpx.Request) -> None:
-    """Close the connection of a cancelled request, if httpcore leaves it in use for good.
+    """Close the connection of a cancelled request if httpcore leaves it in use for ever.
 
-    httpcore does if the cancellation comes while it takes a lock: before it begins the request, or
-    when the answer is read and it puts the connection back (1.0.9, which has no public way to it).
+    httpcore 1.0.9 does that if the cancellation comes while it takes a lock: before it begins the
+    request, or when the answer is read and it returns the connection to its pool. It has no public
+    way to close the connection.
     """
     pool = http._transport_for_url(request.url)._pool  # type: ignore[attr-defined] # see above
     others = [each for each in pool._requests if each.request.extensions is not request.extensions]

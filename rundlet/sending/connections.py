@@ -1,9 +1,10 @@
 """The connections of one process; a forked child makes its own.
 
-Two processes that share a connection get each other's answers, without any error. So a child gives
-up what it inherited before any of its code runs. It closes only its copies of the descriptors,
-which the parent does not notice. It cannot close the parent's ``httpx.Client``: another thread may
-have held a lock of it during the fork, and in the child that lock is never released.
+If two processes share a connection, they get each other's answers without any error. So a child
+drops the inherited connections before any of its code runs. It closes only its copies of the
+descriptors, which does not affect the parent. It cannot close the parent's ``httpx.Client``:
+another thread may have held one of its locks during the fork, and in the child that lock is never
+released.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ class Connections:
     """The connections of this process to one server, shared by its threads."""
 
     def __init__(self, make_http: Callable[[], httpx.Client]) -> None:
-        """``make_http`` is called here, and again in a forked child that sends a request."""
+        """Call ``make_http`` now, and again in a forked child that sends a request."""
         self._make_http = make_http
         self._http: httpx.Client | None = make_http()
         self._is_closed = False
         self._lock = threading.Lock()
-        # Of connections that have answered. A child keeps one that is in its first request, unused,
-        # until it ends.
+        # Of connections that have answered. If a connection is in its first request during a fork,
+        # the child keeps it open, unused, until the child ends.
         self._streams: WeakSet[_Stream] = WeakSet()
         _ALL.add(self)
 
     def send(self, request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
-        """Send a request, and return the answer; ``is_stream`` leaves its body to be read.
+        """Send a request, and return the answer; with ``is_stream``, its body is unread.
 
         Raises:
-            httpx.RequestError: there is no whole answer.
+            httpx.RequestError: there is no complete answer.
             RuntimeError: ``close`` was called.
         """
         http = self._http or self._connected_again()
@@ -60,7 +61,7 @@ class Connections:
             self._http.close()
 
     def after_fork(self) -> None:
-        """Give up the connections of the parent; called in a forked child, which has one thread."""
+        """Drop the connections of the parent; called in a forked child, which has one thread."""
         self._lock = threading.Lock()
         for stream in list(self._streams):
             with contextlib.suppress(OSError):  # another thread had just closed it
@@ -78,7 +79,7 @@ class Connections:
 
 
 _ALL: Final[WeakSet[Connections]] = WeakSet()
-"""All of this process. A fork handler cannot be unregistered, so there is one for all of them."""
+"""All of this process. A fork handler cannot be unregistered, so one handler serves all."""
 
 
 def _after_fork() -> None:

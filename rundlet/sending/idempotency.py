@@ -1,7 +1,7 @@
-"""Idempotency keys: which writes carry one, so that they may be sent again if no answer comes.
+"""Idempotency keys: a write with a key may be sent again if no answer comes.
 
-A server does a request with a key once. The client asks ``/v1`` first whether it does: an older
-server would ignore the key, and do the request again.
+The server applies a request with a key only once. An older server would ignore the key and apply
+the request again, so the client first checks in ``/v1`` that the server supports keys.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _LIMIT: Final = "idempotency_s"
 
 
 class Server(Protocol):
-    """What is known of a server.
+    """The state of a server that retries depend on.
 
     Attributes:
-        retries: how often a request is sent again.
-        has_keys: writes are to carry keys.
-        remembers_keys: the server has said that it remembers them.
+        retries: how often to send a request again.
+        has_keys: send keys with writes.
+        remembers_keys: the server has reported that it supports keys.
     """
 
     retries: int
@@ -37,10 +37,10 @@ class Server(Protocol):
 def safe_attempts(
     request: Request, server: Server
 ) -> Generator[Request | Pause, httpx.Response, httpx.Response]:
-    """Do as ``attempts`` does, with a key where the request may have one.
+    """Do as ``attempts`` does; send a key if the route supports keys.
 
     Raises:
-        ServerError: the server does not remember keys; nothing was sent.
+        ServerError: the server does not support keys; the request was not sent.
         RundletError: as ``attempts``.
     """
     if server.has_keys and request.is_write and request.path.startswith(_ROUTES):
@@ -66,6 +66,6 @@ def _require_memory(server: Server) -> Generator[Request | Pause, httpx.Response
 
 
 def _with_key(request: Request) -> Request:
-    """Return the request with a key that no other one has."""
+    """Return the request with a new unique key."""
     headers = {**request.headers, IDEMPOTENCY_KEY: f'"{uuid.uuid4()}"'}
-    return Request(request.method, request.path, request.is_write, headers, request.body)
+    return request._replace(headers=headers)

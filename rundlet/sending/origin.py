@@ -1,4 +1,4 @@
-"""The server as requests see it: its address, what each request to it has, what failures mean."""
+"""One server: its address, the headers of all requests to it, and the meaning of failures."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
 FAILURES: Final = (httpx.RequestError, UnicodeEncodeError)
-"""What httpx raises if a request has no answer, or is no legal HTTP."""
+"""Exceptions of httpx if a request has no answer, or is not legal HTTP."""
 
 _NOTHING_SENT: Final = (
     *(httpx.ConnectError, httpx.ConnectTimeout),
     *(httpx.PoolTimeout, httpx.ProxyError),
 )
 CONNECTIONS: Final = 100
-"""Requests of an ``AsyncClient`` that are under way at a time, and connections that are kept."""
+"""In-flight requests of an ``AsyncClient`` at a time, and kept connections."""
 LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
-"""A watch or an export keeps its connection, and never takes that of another request."""
+"""No maximum: a watch or an export keeps its connection, so it must not block other requests."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _AUTHORITY_ADVICE: Final = "name the authority that signed its certificate with ca_file (--ca-file)"
+_WAIT_S_MAX: Final = 86_400.0
+"""More than any server waits; the timeout of a socket must not overflow."""
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
-"""A path and query that httpx leaves as they are."""
+"""A path and query that httpx does not change."""
 
 
 class Settings(NamedTuple):
-    """What a client was made with; attributes as in ``Client``."""
+    """The arguments of a client; attributes as in ``Client``."""
 
     token: str | None
     timeout_s: float
@@ -46,10 +48,10 @@ class Settings(NamedTuple):
 
 
 class NoCookies(CookieJar):
-    """Keeps no cookies: a server sets none, and to look for them takes a tenth of a request."""
+    """Ignores cookies: the server sets none, and to look for them takes a tenth of a request."""
 
     def extract_cookies(self, response: object, request: object) -> None:
-        """Take none."""
+        """Ignore the cookies."""
 
 
 class Origin:
@@ -57,7 +59,7 @@ class Origin:
 
     Attributes:
         timeout_s: for connecting, and for each pause in an answer.
-        retries: how often a request is sent again.
+        retries: how often to send a request again.
         has_answered: a server has answered at this address.
         has_keys, remembers_keys: see ``idempotency.Server``.
     """
@@ -66,7 +68,7 @@ class Origin:
         """Check the arguments of a client.
 
         Raises:
-            BadRequest: one of them cannot be.
+            BadRequest: an argument is invalid.
         """
         self._url = _checked_url(url)
         if settings.retries < 0:
@@ -89,7 +91,7 @@ class Origin:
         if settings.token is not None:
             self._each_headers["Authorization"] = f"Bearer {_checked_token(settings.token)}"
         self._headers = httpx.Headers(self._each_headers)
-        # A forked child reads it again, and may have gone to another folder.
+        # A forked child reads the file again, and may have another working directory.
         ca_file = settings.ca_file
         self._ca_path = None if ca_file is None else os.path.abspath(ca_file)
 
@@ -100,7 +102,7 @@ class Origin:
 
     @property
     def trusts_environment(self) -> bool:
-        """HTTP_PROXY and the like are meant for other machines, never for this one."""
+        """Whether to use ``HTTP_PROXY`` and similar variables: not for a server on this machine."""
         return not _is_loopback(self._url.host)
 
     def trusted(self) -> ssl.SSLContext | bool:
@@ -122,18 +124,21 @@ class Origin:
             raise BadRequest(message) from ex
 
     def prepared(self, request: Request, timeout: httpx.Timeout | None = None) -> httpx.Request:
-        """Return a request as httpx sends it, without what its clients would add to each.
+        """Return a request of httpx with all headers, so that its clients need not add any.
 
         Args:
-            request: which one.
-            timeout: of this request; by default that of the client.
+            request: the request to send.
+            timeout: of this request; by default that of the client, after the request's wait.
         """
+        if timeout is None and request.wait_s > 0:
+            read_s = self.timeout_s + min(request.wait_s, _WAIT_S_MAX)
+            timeout = httpx.Timeout(self.timeout_s, read=read_s)
         path = request.path
         if _PLAIN.fullmatch(path):
             url = httpx.URL(self._base + path)
         else:
-            # As raw bytes, which take twice as long, the path is sent as it is. Otherwise httpx
-            # resolves dots, and quotes again what it takes for unquoted.
+            # Raw bytes take twice as long, but keep the path unchanged. Otherwise httpx resolves
+            # dots, and quotes some characters again.
             url = self._url.copy_with(raw_path=self._prefix + path.encode("ascii"))
         headers = self._headers
         if request.headers:
@@ -153,7 +158,7 @@ class Origin:
         return prepared
 
     def needs_advice(self, ex: Exception) -> bool:
-        """Return whether ``scheme_advice`` may know why there is no answer."""
+        """Return whether ``scheme_advice`` could explain why there is no answer."""
         if self.has_answered or isinstance(ex, httpx.TimeoutException | httpx.LocalProtocolError):
             return False
         if isinstance(ex, _NOTHING_SENT):
@@ -161,12 +166,12 @@ class Origin:
         return isinstance(ex, httpx.RequestError)
 
     def error_of(self, ex: Exception, request: Request, advice: str | None) -> RundletError:
-        """Return what the failure of an attempt means; ``ConnectionFailed`` if another is safe.
+        """Return the error for a failed attempt; ``ConnectionFailed`` if another attempt is safe.
 
         Args:
             ex: one of ``FAILURES``.
-            request: which was sent, or not.
-            advice: what ``scheme_advice`` says.
+            request: the request, which may or may not have been sent.
+            advice: the result of ``scheme_advice``.
         """
         if isinstance(ex, _ILLEGAL):
             return BadRequest(f"the request is not legal HTTP: {ex}")

@@ -1,6 +1,6 @@
 """Decides, without I/O, which requests may be sent again.
 
-What a failure says about a request:
+After each failure, a request is sent again or ends in an error:
 
 =============================================  ==================  =======================
 failure                                        a read              a write
@@ -12,8 +12,8 @@ broken connection or time-out after sending    again               ``OutcomeUnkn
 any other answer                               final               final
 =============================================  ==================  =======================
 
-A write with an idempotency key is sent again where another one is of unknown outcome: the server
-applies it once. If the attempts end after one whose answer was lost, the outcome is unknown.
+A write with an idempotency key is sent again even if its outcome is unknown, because the server
+applies it only once. If all attempts fail after one whose answer was lost, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def attempts(
 ) -> Generator[Request | Pause, httpx.Response, httpx.Response]:
     """Yield a request until its answer is final, with pauses; return the answer.
 
-    It is a success, or says that the key does not exist. ``ConnectionFailed`` is thrown in if
-    there is no answer and another attempt is safe, another error if that is not so.
+    The answer is a success, or means that the key does not exist. If there is no answer, the caller
+    throws an error in: ``ConnectionFailed`` if another attempt is safe.
 
     Raises:
         RundletError: see the tree in ``rundlet.errors``.
@@ -79,7 +79,7 @@ def _has_key(request: Request) -> bool:
 
 
 def backoff_s(attempt: int) -> float:
-    """Double the wait each time, with jitter so that many clients do not return at once."""
+    """Return the wait before a retry: doubled each time, with jitter to spread many clients."""
     return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**attempt) * random.uniform(0.5, 1.0)
 
 
@@ -98,7 +98,7 @@ def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: in
 def _final(
     request: Request, response: httpx.Response, lost: OutcomeUnknown | None
 ) -> httpx.Response:
-    """Return the last answer, or raise what it means after one that was lost."""
+    """Return the last answer, or raise its error, or ``lost`` if it was not applied."""
     try:
         return _outcome(request, response)
     except Unavailable as ex:
@@ -114,7 +114,7 @@ def _outcome(request: Request, response: httpx.Response) -> httpx.Response:
 
 
 def _says_absent(request: Request, response: httpx.Response) -> bool:
-    """Return whether the server itself says that a key is absent.
+    """Return whether the 404 is the server's own answer that a key is absent.
 
     A 404 of another program at this address must not read as "deleted".
     """

@@ -1,4 +1,4 @@
-"""Runs operations: the only lines that differ between threads and ``await``."""
+"""Runs operations, once with threads and once with ``await``; only this code differs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Outcome: TypeAlias = httpx.Response | RundletError | None
 
 
 def run(call: Call[T], send: Send) -> T:
-    """Do what an operation wants done, and return its result."""
+    """Run an operation, and return its result."""
     try:
         step = next(call)
         while True:
@@ -39,7 +39,7 @@ def run(call: Call[T], send: Send) -> T:
 
 
 def run_each(listing: Listing[T], send: Send) -> Iterator[T]:
-    """Yield the results of an operation that has many."""
+    """Yield the results of an operation with many results."""
     try:
         step = next(listing)
         while True:
@@ -119,7 +119,7 @@ async def run_fed_async(
 
 
 async def pause_async(seconds: float) -> None:
-    """Let other tasks run for so long."""
+    """Wait so many seconds while other tasks run."""
     import asyncio  # noqa: PLC0415 - its import takes a third of httpx's, and `Client` needs none
 
     await asyncio.sleep(seconds)

@@ -17,7 +17,7 @@ from rundlet.sending.running import run
 
 
 class Transport:
-    """Sends requests, and sends them again if that is safe."""
+    """Sends requests, with retries if they are safe."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
@@ -27,7 +27,7 @@ class Transport:
         """Send a request, and send it again if that is safe.
 
         Returns:
-            The answer, read to its end: a success, or that the key does not exist.
+            The complete answer: a success, or a 404 for a key that does not exist.
 
         Raises:
             RundletError: see the tree in ``rundlet.errors``.
@@ -36,7 +36,7 @@ class Transport:
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[httpx.Response]:
-        """Send a read, and send it again until its answer begins; its body is read by the caller.
+        """Send a read, with retries until its answer begins; the caller reads its body.
 
         Raises:
             RundletError: see the tree in ``rundlet.errors``; ``ConnectionFailed`` also within the
@@ -51,7 +51,7 @@ class Transport:
             response.close()
 
     def follow(self, path: str, headers: Mapping[str, str], *, read_s: float) -> httpx.Response:
-        """Begin to read an answer that goes on, in one attempt; the caller closes it.
+        """Begin to read a streamed answer, in one attempt; the caller closes it.
 
         Args:
             path: as in ``Request``.

@@ -2,9 +2,9 @@
 
 Granian 2.8 does not let an application close a connection. It ends every answer as if it were
 complete, and keeps an answer in memory as long as its connection is open, even if the client does
-not read it. But a socket is a descriptor of this process, and to shut the connection down solves
-both. Only Linux lists the descriptors and reports when data last moved, so on other systems this
-module closes no connection.
+not read it. But its sockets are descriptors of this process, so this module shuts the connection
+down, which solves both. Only Linux lists the descriptors and reports when data last moved, so on
+other systems this module closes no connection.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import waitress.server
 from waitress import wasyncore
 
+from rundlet_server.functions.monitoring.measures import Refuse
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.channel import Channel, Quick, close_all, longest_idle, overdue
@@ -61,6 +62,7 @@ class GracefulServer:
         *,
         threads: int,
         body_limit: BodyLimit,
+        refuse: Refuse,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
         quick: Quick | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class GracefulServer:
             body_limit: the largest body that ``app`` accepts on each path. The server does not read
                 a larger body: it calls ``app`` without it, and ``app`` rejects the request, because
                 its errors have more details.
+            refuse: answers a request that is refused before ``app`` is called.
             limits: the limits on connections.
             quick: answers some requests instead of ``app``, in the thread of the loop.
         """
@@ -101,6 +104,7 @@ class GracefulServer:
             is_ending=lambda: self._stop_asked_s is not None,
             work_on=self._sockets.work_on,
             quick=quick,
+            refuse=refuse,
         )
         self._server.pull_trigger = functools.partial(
             self._sockets.wake, self._server.trigger.pull_trigger

@@ -78,6 +78,12 @@ class Feed:
         raise Unavailable("the feed broke again and again; try again")
 
     def _watched(self, since: int, end: int) -> Iterator[CommitEvents]:
+        """Yield the commits of one watch.
+
+        Raises:
+            Compacted: they are no longer kept.
+            FailedCall: the watch ended before the last of them; a gateway may end it without error.
+        """
         if since >= end:
             return
         stream = CommitStream(self._views.layout, self._views.base)
@@ -86,10 +92,13 @@ class Feed:
             for response in responses:
                 if response.compact_revision:
                     raise self._views.compacted()
+                if response.canceled:
+                    break
                 for commit in stream.take(response):
                     yield commit
                     if commit.revision >= end:
                         return
+        raise FailedCall("unknown", "the watch ended early")
 
 
 class _Page:

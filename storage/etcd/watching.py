@@ -28,6 +28,7 @@ _log: Final = logging.getLogger("rundlet.store")
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 6.0
 _PAUSE_S: Final = 0.2
+_FAULT_PAUSE_S: Final = 1.0
 _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 _KEPT_OVERHEAD: Final = 500
 """Bytes of memory for a commit beside its keys and values, about."""
@@ -119,7 +120,7 @@ class Watching:
                 self._stopping.wait(_PAUSE_S)
             except Exception:
                 _log.exception("the watch of etcd failed unexpectedly")
-                self._stopping.wait(_PAUSE_S)
+                self._stopping.wait(_FAULT_PAUSE_S)
 
     def _follow(self) -> None:
         """Watch until the stream breaks or falls silent."""
@@ -138,10 +139,10 @@ class Watching:
                     self._begin_at(self._views.summary()[0].revision)
                     return
                 if response.canceled:
-                    self._stopping.wait(_PAUSE_S)
-                    return
+                    break
                 for commit in commits.take(response):
                     self._keep(commit)
+        self._stopping.wait(_PAUSE_S)  # a gateway may end every watch at once, without an error
 
     def _keep(self, commit: CommitEvents) -> None:
         with self._condition:

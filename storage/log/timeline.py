@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from rundlet_server.storage.errors import Damaged, ReadOnly
+from rundlet_server.storage.errors import ReadOnly
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
-from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.holds import Hold, Holds
 from rundlet_server.storage.log.read.answers import check_moment, key_history
 from rundlet_server.storage.log.read.expired import expired_keys
@@ -45,18 +44,13 @@ class LogTimeline:
         self._holds = Holds(settings.files, folder)
 
     def read(self, at: At | None, read: Callable[[View], _Answer]) -> _Answer:
-        """Read from a view; read again from a newer one if compaction has moved what it needs."""
-        follower = self._parts.follower
-        view = follower.current()
-        while True:
+        """Read from a view that shows a moment, or all of the present; see ``Follower.read``."""
+
+        def checked(view: View) -> _Answer:
             check_moment(view, at)
-            try:
-                return read(view)
-            except FileNotFoundError as ex:
-                generation = view.manifest.generation
-                view = follower.reload()
-                if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
+            return read(view)
+
+        return self._parts.follower.read(checked)
 
     def moment(self, time_us: int) -> Moment:
         """See ``Store.moment``."""
@@ -101,7 +95,8 @@ class LogTimeline:
         """See ``Store.hold``."""
         hold = None if self._is_read_only else self._take(revision)
         try:
-            check_moment(self._parts.follower.refresh(), revision)
+            self._parts.follower.refresh()
+            self._parts.follower.read(lambda view: check_moment(view, revision))
             yield
         finally:
             if hold is not None:

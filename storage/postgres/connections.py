@@ -17,7 +17,7 @@ from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.postgres.failover.hosts import Hosts
 from rundlet_server.storage.postgres.failover.lifeline import Lifeline
 from rundlet_server.storage.postgres.failover.lives import Lives
-from rundlet_server.storage.postgres.failures import is_lost, is_retried, translated
+from rundlet_server.storage.postgres.failures import is_lost, is_retried, raise_for, translated
 from rundlet_server.storage.postgres.place import Place
 from rundlet_server.storage.postgres.schema import Statements
 
@@ -84,10 +84,10 @@ class Connections:
         )
         try:
             self._pool.open(wait=True, timeout=_WAIT_S)
-        except Exception as ex:
+        except BaseException as ex:
             self._lifeline.close()
             self._pool.close()
-            raise translated(ex) from ex
+            raise_for(ex, translated(ex))
 
     def rows(self, text: str, arguments: Arguments = ()) -> Rows:
         """Do one statement that reads, and return its rows.
@@ -120,7 +120,7 @@ class Connections:
                 if is_lost(ex) or is_lost(ex.__cause__):  # of ``OutcomeUnknown``
                     self._replace(began_s)
                 if is_last or not (is_retried(ex) or is_lost(ex)):
-                    raise translated(ex) from ex
+                    raise_for(ex, translated(ex))
                 if not is_lost(ex):
                     time.sleep(random.uniform(0, _PAUSE_S * attempt))
         raise AssertionError("the last attempt returns or raises")
@@ -134,8 +134,8 @@ class Connections:
         try:
             yield link
         finally:
+            self._lifeline.finish(link)  # before another thread may begin with it
             self._pool.putconn(link)
-            self._lifeline.finish(link)
 
     def _replace(self, since_s: float) -> None:
         """Replace all connections, unless another thread has done so since."""

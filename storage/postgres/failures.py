@@ -6,7 +6,7 @@ connection is lost, or the server gives up, after COMMIT was sent, the outcome i
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
@@ -74,6 +74,17 @@ def after_commit(ex: BaseException) -> BaseException:
     if is_ours or (state[:2] in _CERTAIN_CLASSES and state not in _UNKNOWN):
         return translated(ex)
     return OutcomeUnknown(f"the database was lost during a commit: {_first_line(ex)}")
+
+
+def raise_for(cause: BaseException, error: BaseException) -> NoReturn:
+    """Raise what one of the functions above returned for an error.
+
+    An error that stays as it is keeps its cause, which for ``OutcomeUnknown`` is the error of the
+    database; ``raise ... from`` would make it its own cause.
+    """
+    if error is cause:
+        raise cause
+    raise error from cause
 
 
 class Unreplicated:

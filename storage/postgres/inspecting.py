@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import psycopg
 
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.postgres.failures import translated
+from rundlet_server.storage.postgres.failures import raise_for, translated
 from rundlet_server.storage.postgres.place import Place
 
 _SETTINGS: Final = "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names"
@@ -65,7 +65,7 @@ def inspect_database(address: StoreAddress) -> Database:
             [may_write] = link.execute(_RIGHT, (table, table)).fetchone() or (False,)
             host = link.info.host
     except psycopg.Error as ex:
-        raise translated(ex) from ex
+        raise_for(ex, translated(ex))
     is_local = host.startswith(("/", "127.")) or host in ("", "localhost", "::1")
     return Database(
         number,

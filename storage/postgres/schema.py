@@ -32,7 +32,7 @@ import psycopg
 from psycopg import sql
 
 from rundlet_server.storage.errors import ReadOnly, UnknownFormat
-from rundlet_server.storage.postgres.failures import MISSING_TABLES, RACES, translated
+from rundlet_server.storage.postgres.failures import MISSING_TABLES, RACES, raise_for, translated
 from rundlet_server.storage.postgres.place import Place
 
 TABLES: Final = ("meta", "kv", "commits", "holds", "tokens", "lives", "outcomes")
@@ -171,7 +171,7 @@ def prepare(place: Place, shown: str, *, is_read_only: bool) -> str:
                 _upgrade(connection, statements, found)
         except psycopg.Error as ex:
             if ex.sqlstate not in RACES or attempt + 1 == _ATTEMPTS:
-                raise translated(ex) from ex
+                raise_for(ex, translated(ex))
     raise AssertionError("every attempt returns or raises, or is followed by another one")
 
 

@@ -30,7 +30,12 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Arguments, Connections, Rows
 from rundlet_server.storage.postgres.deciding import Batch, Head, Write
-from rundlet_server.storage.postgres.failures import Unreplicated, after_commit, is_retried
+from rundlet_server.storage.postgres.failures import (
+    Unreplicated,
+    after_commit,
+    is_retried,
+    raise_for,
+)
 from rundlet_server.storage.postgres.remembering import FIND, REMEMBER, Outcomes, keys_of
 from rundlet_server.storage.requests import NUMBER_BYTES_MAX, restores
 
@@ -215,7 +220,7 @@ class Writer:
             _roll_back(link)
             if is_retried(ex):
                 raise
-            raise after_commit(ex) from ex
+            raise_for(ex, after_commit(ex))
         finally:
             link.remove_notice_handler(unreplicated.note)
         unreplicated.check()
@@ -240,18 +245,21 @@ class Writer:
     def _commit_group(self, group: Sequence[_Request], insert: Insert) -> None:
         """Commit transactions together, and note the outcome of each."""
         try:
-            outcomes, revision = self.changing(
+            outcomes, batch = self.changing(
                 [(_NEWEST, _keys_of(group)), *_remembered(group)],
                 lambda link, head, found: self._decide(group, insert, link, head, found),
             )
-        except Exception as ex:
+        except BaseException as ex:
             for request in group:
-                request.outcome = ex
+                request.outcome = ex if isinstance(ex, Exception) else OutcomeUnknown("interrupted")
+            if not isinstance(ex, Exception):
+                raise
             return
         for request, outcome in zip(group, outcomes, strict=True):
             request.outcome = outcome
-        self._measures.committed(len(group))
-        self.on_commit(revision)
+        if batch.commits:  # the transactions may have had nothing to write
+            self._measures.committed(len(batch.commits))
+        self.on_commit(batch.revision)
 
     def _decide(
         self,
@@ -260,7 +268,7 @@ class Writer:
         link: psycopg.Connection,
         head: Head,
         found: Sequence[Rows],
-    ) -> tuple[tuple[list[Commit | Exception], int], Sequence[Statement]]:
+    ) -> tuple[tuple[list[Commit | Exception], Batch], Sequence[Statement]]:
         def find_past(key: bytes, op: Restore) -> Write | None:
             return self._find_past(link, head, key, op)
 
@@ -272,7 +280,7 @@ class Writer:
                 outcomes.append(batch.add(request.txn))
             except (Conflict, InvalidRequest) as ex:
                 outcomes.append(ex)
-        answer = outcomes, batch.revision
+        answer = outcomes, batch
         if not batch.rows:
             return answer, []
         made = batch.outcomes.made()

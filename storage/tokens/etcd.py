@@ -79,6 +79,10 @@ class EtcdTokens:
         """See ``TokenStore.watch``."""
         return EtcdTokenWatch(self.read)
 
+    def close(self) -> None:
+        """See ``TokenStore.close``."""
+        self._client.close()
+
     def _read(self) -> tuple[list[Token], int]:
         """Return the tokens, and etcd's revision at which they were written; 0 if never."""
         kv = first_of(self._client.range(one(self._key)))

@@ -8,7 +8,7 @@ import errno
 import os
 import random
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.disks.sample_stores import State, folder_in_memory, state_of
-from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
+from tests.support.disks.simulated_disk import MODES, SimulatedDisk, SimulatedFile, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 from tests.support.models.workload import FAILURES_MAX, Expectation, Workload
@@ -235,10 +235,24 @@ class BadSyncBesideAnother:
 
 
 @pytest.mark.parametrize("is_same_process", [True, False])
-def test_a_sync_beside_one_that_fails_vouches_for_nothing_that_is_lost(is_same_process: bool):
-    """The kernel tells one of two threads that have the same file open; some, one of all."""
+def test_a_sync_beside_one_that_fails_vouches_for_nothing_that_is_lost(
+    monkeypatch: pytest.MonkeyPatch, is_same_process: bool
+):
+    """The kernel tells one of two threads that have the same file open; some, one of all.
+
+    In one process, the other thread comes to its end before the failure is known to anyone.
+    """
     with folder_in_memory() as folder:
         disk, bad = SimulatedDisk(folder / "live"), BadSyncBesideAnother()
+        forget = SimulatedFile.forget
+
+        def forget_and_wait(file: SimulatedFile, chance: random.Random) -> None:
+            forget(file, chance)
+            bad.has_failed.set()
+            futures.wait([syncing], 0.3)
+
+        if is_same_process:
+            monkeypatch.setattr(SimulatedFile, "forget", forget_and_wait)
         settings = tiny(FaultyFiles(bad, disk), "interval")
         with (
             contextlib.closing(quiet(open_log_store(folder / "live", settings))) as store,
@@ -247,7 +261,7 @@ def test_a_sync_beside_one_that_fails_vouches_for_nothing_that_is_lost(is_same_p
             for number in range(5):
                 put(store, number)
             bad.is_armed = True
-            with ThreadPoolExecutor(1) as threads:
+            with futures.ThreadPoolExecutor(1) as threads:
                 syncing = threads.submit(store.sync)
                 assert bad.has_begun.wait(PATIENCE_S)
                 with contextlib.suppress(Unavailable):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from tests.support import PATIENCE_S
 from tests.support.processes.memory import PeakMemory, resident_bytes
 from tests.support.processes.servers import (
     RundletServer,
+    is_held_by_server,
     silent_clients,
     wait_for,
     wait_for_processes,
@@ -32,6 +34,22 @@ MGET = (
     b"POST /v1/mget HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
     b"Accept: application/cbor\r\nContent-Length: %d\r\n\r\n%s" % (len(MGET_BODY), MGET_BODY)
 )
+
+STALLED_S = 4
+SMALL_REQUESTS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
+    "get": lambda client: client.get("/v1/kv/small/0"),
+    "get of old": lambda client: client.get("/v1/kv/small/0?rev=2"),
+    "head of large": lambda client: client.head("/v1/kv/large"),
+    "put": lambda client: client.put("/v1/kv/new", content=b"1"),
+    "put of large": lambda client: client.put("/v1/kv/new", content=bytes(2 * MIB)),
+    "delete": lambda client: client.delete("/v1/kv/new"),
+    "mget": lambda client: client.post("/v1/mget", json={"keys": ["small/0", "small/1"]}),
+    "list": lambda client: client.get("/v1/keys"),
+    "list of values": lambda client: client.get("/v1/keys?include=value&prefix=small/0"),
+    "changes": lambda client: client.get("/v1/changes?since=0&limit=1"),
+    "metrics": lambda client: client.get("/metrics"),
+}
+"""What has little to do with large values, and never waits for those who read them."""
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +179,36 @@ def test_answers_in_memory_are_bounded_over_all_connections(server: RundletServe
     assert refused == 29
     assert memory.growth < 4 * SIZE  # one answer: the value, and copies while it is encoded
     wait_for(lambda: server.client.post("/v1/mget", json={"keys": ["large"]}).status_code == 200)
+
+
+# --- who pays for slow readers ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["waitress", "granian"])
+def test_slow_readers_of_large_values_cost_only_other_readers_of_large_ones(
+    tmp_path: Path, kind: str
+):
+    """And those only until the readers have not moved for the time limit."""
+    options = ["--data", tmp_path / "data", "--server", kind, "--sync", "never"]
+    bounds = ["--max-sending-bytes", "3MiB", "--body-timeout", f"{STALLED_S}s"]
+    with RundletServer(*options, *bounds, stderr_path=tmp_path / "log") as server:
+        server.client.put("/v1/kv/large", content=bytes(48 * MIB)).raise_for_status()
+        for number in range(3):
+            small = bytes(LARGE_VALUE_BYTES)
+            server.client.put(f"/v1/kv/small/{number}", content=small).raise_for_status()
+        with silent_clients(server, 8, GET % b"") as opened:
+            statuses = statuses_of(opened)
+            answers = {request: ask(server.client) for request, ask in SMALL_REQUESTS.items()}
+
+            assert sorted(statuses) == [200] * 4 + [503] * 4
+            readers = [opened[n] for n, status in enumerate(statuses) if status == 200]
+            for connection in set(opened) - set(readers):
+                refusal = b""
+                while not refusal.endswith(b"}"):
+                    refusal += connection.recv(4096).lower()
+                assert b"\r\nretry-after: 1\r\n" in refusal
+                assert b'"/problems/too-many-answers"' in refusal
+                assert b"etag" not in refusal  # it is not the value
+            assert {answer.status_code for answer in answers.values()} <= {200, 201, 204}, answers
+            wait_for(lambda: server.client.get("/v1/kv/large").status_code == 200)
+            wait_for(lambda: not any(map(is_held_by_server, readers)))

@@ -52,6 +52,8 @@ def filled(folder: Path, *options: str) -> Iterator[RundletServer]:
     told = ["--data", folder / "data", *options, "--max-connections", "200"]
     with RundletServer(*told, stderr_path=folder / "log") as server:
         wait_for_processes(server, int(options[3]) if "--workers" in options else 1)
+        # An idle one ends after three seconds, perhaps when it is about to be used again.
+        server.client.headers["Connection"] = "close"
         server.client.put("/v1/kv/a", content=b"1")
         server.client.put("/v1/kv/large", content=bytes(32 * MIB))
         yield server

@@ -133,6 +133,7 @@ class EtcdClient:
         random.shuffle(self._endpoints)
         self._chosen = self._endpoints[0]
         self._login: str | None = None
+        self._was_admitted = False
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -311,9 +312,12 @@ class EtcdClient:
                 answer = endpoint.call(AUTHENTICATE)(request, timeout=ATTEMPT_S)
             except grpc.RpcError as ex:
                 if meaning_of(ex) == "denied":
-                    raise InvalidAddress(f"{self._place.shown} refuses the user {user!r}") from None
+                    # After a first login, the address is right: the cluster has changed.
+                    error = Unavailable if self._was_admitted else InvalidAddress
+                    raise error(f"{self._place.shown} refuses the user {user!r}") from None
                 self._bench(endpoint)
             else:
+                self._was_admitted = True
                 token: str = answer.token
                 return token
         raise Unavailable(f"no node of {self._place.shown} answers")

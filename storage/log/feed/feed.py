@@ -13,7 +13,6 @@ from typing import Final
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.feed.page import Page
 from rundlet_server.storage.log.format.frame import BadFrame
-from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.times import place_of, require_kept
@@ -44,8 +43,8 @@ class Feed:
         until: int | None = None,
     ) -> Changes:
         """See ``Store.changes``."""
-        view = self._follower.current()
-        while True:
+
+        def read(view: View) -> Changes:
             head = view.head.revision  # first of all: the log that is read goes at least as far
             _check_since(view, since, head)
             last = head if until is None else max(since, min(until, head))
@@ -58,15 +57,10 @@ class Feed:
                 bytes_max=self._answer_bytes_max,
                 erased=view.erased,
             )
-            try:
-                self._fill(page, view, since, last)
-            except FileNotFoundError as ex:
-                generation = view.manifest.generation
-                view = self._follower.reload()
-                if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
-            else:
-                return Changes(page.events, page.reached, view.manifest.oldest_revision)
+            self._fill(page, view, since, last)
+            return Changes(page.events, page.reached, view.manifest.oldest_revision)
+
+        return self._follower.read(read)
 
     def _fill(self, page: Page, view: View, since: int, last: int) -> None:
         """Read the log until the page is full or the last revision is on it."""

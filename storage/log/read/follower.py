@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
@@ -37,6 +38,8 @@ from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.memory.collector import paused_collector
+
+_Answer = TypeVar("_Answer")
 
 _ATTEMPTS = 100
 """How often the follower looks again for files that a newer manifest has replaced meanwhile."""
@@ -121,6 +124,22 @@ class Follower:
                         raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
                     # The segment was sealed meanwhile, and a compaction has moved its records.
             return self.view
+
+    def read(self, read: Callable[[View], _Answer]) -> _Answer:
+        """Read from the view; again from a newer one if compaction has moved what that needs.
+
+        Raises:
+            Damaged: a file that the manifest names is missing.
+        """
+        view = self.current()
+        while True:
+            try:
+                return read(view)
+            except FileNotFoundError as ex:
+                generation = view.manifest.generation
+                view = self.reload()
+                if view.manifest.generation == generation:
+                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def refresh(self) -> View:
         """Load the manifest if a checkpoint or a compaction has changed it; cheap if none has."""

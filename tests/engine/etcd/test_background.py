@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.errors import Compacted, InvalidRequest, Unavailable
 from rundlet_server.storage.etcd import tidying
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.cluster.requests import span
@@ -124,9 +124,40 @@ def test_another_store_of_the_cluster_keeps_what_it_needs(alone, own_node):
     other.close()
 
 
+def test_claim_of_a_clock_that_is_ahead_stops_no_compaction(own_node):
+    place = EtcdPlace.of(StoreAddress.parse(f"etcd://{own_node.endpoint}/claimed"))
+    clock, wrong = Clock(), Clock()
+    wrong.advance(3_600)
+    with closing(
+        EtcdStore(place, StoreSettings(clock=wrong, keep_for_s=0.0), tidy_s=None)
+    ) as other:
+        other._keeping.compact_if_due()
+    with closing(EtcdStore(place, StoreSettings(clock=clock), tidy_s=None)) as store:
+        put(store, "a", b"1")
+        second = put(store, "a", b"2").revision
+        clock.advance(61)
+
+        store._keeping.compact_if_due()
+
+        assert store.stats().oldest_revision == second
+        put(store, "a", b"3")
+        clock.advance(59)
+        store._keeping.compact_if_due()
+        assert store.stats().oldest_revision == second
+
+
 def test_history_is_kept_by_time_only(store):
     with pytest.raises(InvalidRequest, match="by time only"):
         store.retain(Retention(10, 60))
+
+
+def test_store_that_does_not_open_leaves_no_connection(address):
+    store = EtcdStore.__new__(EtcdStore)
+
+    with pytest.raises(InvalidRequest, match="by time only"):
+        store.__init__(EtcdPlace.of(address), StoreSettings(keep_versions=10))
+    with pytest.raises(Unavailable, match="closed"):
+        store.stats()
 
 
 def test_retention_is_set_when_the_store_is_opened(open_etcd):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.errors import InvalidRequest, Unavailable
 from rundlet_server.storage.tokens import etcd as etcd_tokens
 from rundlet_server.storage.tokens.etcd import EtcdTokenWatch
 from rundlet_server.storage.tokens.interface import Token
@@ -63,3 +63,12 @@ def test_tokens_are_read_again_after_an_unexpected_failure(monkeypatch, caplog):
     wait_for(lambda: len(looks) > 2)
     assert watch.current().find("a token") is None
     assert "the look at the access tokens failed unexpectedly" in caplog.text
+
+
+def test_tokens_that_are_closed_leave_no_connection(address):
+    tokens = open_tokens(address)
+    tokens.add("app", "read")
+    tokens.close()
+
+    with pytest.raises(Unavailable, match="closed"):
+        tokens.read()

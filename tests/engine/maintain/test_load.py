@@ -30,6 +30,7 @@ from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
+from tests.support.quiet import quiet
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
@@ -381,6 +382,7 @@ def test_a_disk_that_fails_before_anything_is_stored_is_a_refusal(tmp_path: Path
         opened(tmp_path, settings_of(files=FaultyFiles(fail_broken))) as store,
         opened(tmp_path) as other,
     ):
+        quiet(store)  # it does not know of the compaction until it loads
         store.load(rows_of(100))
         other.commit(Txn([Put("seen", b"1")]))
         other.maintainer.compact(thorough=True)

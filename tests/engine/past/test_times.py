@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from contextlib import closing
 
 import pytest
 
@@ -260,3 +261,34 @@ def test_memory_for_times_is_bounded(tmp_path, clock, monkeypatch):
     assert isinstance(times, SealedTimes)
     assert len(times._mapped) <= 2
     store.close()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.get("a", at=1),
+        lambda store: store.scan(at=1),
+        lambda store: store.changes(0),
+        lambda store: store.hold(1).__enter__(),
+    ],
+    ids=["get", "scan", "changes", "hold"],
+)
+def test_what_is_gone_is_refused_although_compaction_moves_the_log_meanwhile(
+    tmp_path, clock, monkeypatch, read
+):
+    """The error tells the time of the oldest commit, which is in a file of another view by then."""
+    settings = settings_of(clock, keep_for_s=0, keep_versions=1)
+    with (
+        closing(open_log_store(tmp_path, settings)) as store,
+        closing(open_log_store(tmp_path, settings)) as other,
+    ):
+        for _ in range(5):
+            put(other, "a")
+        other.maintainer.compact(thorough=True)
+        put(other, "a")
+        assert store._follower.refresh().manifest.oldest_revision == 5
+        other.maintainer.compact(thorough=False)
+        monkeypatch.setattr(store._follower, "refresh", lambda: store._follower.view)  # a bit ago
+
+        with pytest.raises(Compacted):
+            read(store)

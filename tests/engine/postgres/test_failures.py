@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import psycopg
 import pytest
 
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import (
     InvalidOperation,
+    InvalidRequest,
     OutcomeUnknown,
     ReadOnly,
     Unavailable,
@@ -16,6 +19,8 @@ from rundlet_server.storage.errors import (
 )
 from rundlet_server.storage.interface import Add
 from rundlet_server.storage.postgres.failover import lifeline
+from rundlet_server.storage.postgres.store import PostgresStore
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.backends import do, put, value
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.processes.servers import wait_for
@@ -46,8 +51,9 @@ def test_commit_that_reached_the_database_has_an_unknown_outcome(cut_store, prox
     put(cut_store, "a", b"1")
     proxy.at, proxy.cut = b"COMMIT\0", "after"
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as caught:
         put(cut_store, "a", b"2")
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)
     assert value(store, "a") == b"2"
     assert proxy.cuts == 1
 
@@ -110,11 +116,36 @@ def test_commit_that_a_frozen_database_does_not_answer_has_an_unknown_outcome(
     proxy.is_frozen = False
 
 
+def test_fault_of_ours_is_raised_as_it_is(store):
+    with pytest.raises(psycopg.ProgrammingError, match="no_such_column") as caught:
+        store._connections.rows("SELECT no_such_column")
+
+    assert caught.value.__cause__ is None
+    assert not caught.value.__suppress_context__
+
+
 def test_statement_that_only_takes_long_is_left_alone(store, server, url, monkeypatch):
     monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
     monkeypatch.setattr(lifeline, "LOOK_EVERY_S", 0.05)
 
     assert store._connections.rows("SELECT 1 FROM pg_sleep(2.5)") == [(1,)]
+
+
+def test_connection_that_is_lent_again_at_once_stays_watched(store, monkeypatch):
+    connections, pool = store._connections, store._connections._pool
+    put_back = pool.putconn
+    with contextlib.ExitStack() as lent:
+
+        def put_back_and_lend(link):
+            monkeypatch.setattr(pool, "putconn", put_back)
+            put_back(link)
+            lent.enter_context(connections.connection())
+
+        monkeypatch.setattr(pool, "putconn", put_back_and_lend)
+        with connections.connection() as link:
+            pass
+
+        assert list(connections._lifeline._busy) == [link]
 
 
 def test_transaction_that_another_one_stopped_is_done_again(store, server, url):
@@ -159,6 +190,16 @@ def test_store_that_is_only_read_is_not_created(open_store, server, url):
         open_store(is_read_only=True)
     schema = url.partition("schema=")[2]
     assert server.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = '{schema}'") == []
+
+
+def test_store_that_does_not_open_leaves_no_connection(url):
+    store = PostgresStore.__new__(PostgresStore)
+
+    with pytest.raises(InvalidRequest, match="keep_versions"):
+        store.__init__(StoreAddress.parse(url), StoreSettings(keep_versions=0))
+    with pytest.raises(Unavailable):
+        store.stats()
+    assert not store._connections._lifeline._thread.is_alive()
 
 
 def test_content_type_that_no_column_holds_is_refused(store):

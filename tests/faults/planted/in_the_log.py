@@ -246,6 +246,13 @@ MUTANTS = (
         (FAULTS,),
     ),
     Mutant(
+        "sync-counts-although-another-process-was-told-of-a-failure",
+        SYNCING,
+        "            self._require_intact(segment)  # some kernels",
+        "            # some kernels",
+        (FAULTS,),
+    ),
+    Mutant(
         "abandoned-segment-is-written-on",
         WRITER,
         " or self._commit_page.abandoned == active.segment:",
@@ -620,11 +627,11 @@ MUTANTS = (
         (FEED_TESTS, CHANGES),
     ),
     Mutant(
-        "feed-does-not-look-for-moved-files",
-        FEED,
-        "view = self._follower.reload()",
-        "view = self._follower.current()",
-        (FEED_TESTS,),
+        "reads-do-not-look-for-moved-files",
+        "storage/log/read/follower.py",
+        "view = self.reload()",
+        "view = self.current()",
+        (FEED_TESTS, TIMES),
     ),
     Mutant(
         "feed-marks-no-last-event",
