@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.waitress.server import _connections_max
 from rundlet_server.storage.care import repair
 from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation, Unavailable
 from rundlet_server.storage.files import Buffer, RealFile
@@ -109,6 +112,14 @@ def test_open_segments_are_bounded(folder: Path):
         assert descriptor_count() - base <= 10
     del store
     assert descriptor_count() <= before
+
+
+def test_without_a_limit_on_descriptors_many_are_used(monkeypatch):
+    limit = resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    assert StoreSettings().open_segments_max >= 10_000
+    assert _connections_max(ConnectionLimits(connections_max=5_000)) == 5_000
 
 
 def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
