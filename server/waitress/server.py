@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import resource
 import signal
 import socket
 import time
@@ -26,6 +25,7 @@ from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.channel import Channel, Quick, close_all, longest_idle, overdue
 from rundlet_server.server.waitress.parser import BodyLimit
 from rundlet_server.server.waitress.sockets import Sockets
+from rundlet_server.storage.settings import descriptors_max
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -180,5 +180,4 @@ class GracefulServer:
 
 def _connections_max(limits: ConnectionLimits) -> int:
     """Return how many connections to allow; most descriptors are for store files and bodies."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return min(limits.connections_max, max(descriptors // 3, 32))
+    return min(limits.connections_max, max(descriptors_max() // 3, 32))
