@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,8 +30,8 @@ class FeedPlaces:
         listen_for_forks(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
+        # No lock: the garbage collector may release a place in a thread that is taking one.
+        self._free = deque([None] * self._most, maxlen=self._most)
 
     def after_fork(self) -> None:
         """Free all places in a forked child, which has none of the threads that hold them."""
@@ -43,11 +43,11 @@ class FeedPlaces:
         Raises:
             Problem: 503 ``too-many-feeds``.
         """
-        with self._lock:
-            if self._taken >= self._most:
-                self._counters.add(FEEDS_REFUSED)
-                raise _too_many(self._most)
-            self._taken += 1
+        try:
+            self._free.pop()
+        except IndexError:
+            self._counters.add(FEEDS_REFUSED)
+            raise _too_many(self._most) from None
         self._counters.add(FEEDS_OPENED)
         return FeedPlace(self)
 
@@ -62,8 +62,7 @@ class FeedPlaces:
 
     def give_back(self) -> None:
         """Release a place."""
-        with self._lock:
-            self._taken = max(0, self._taken - 1)  # a fork has freed the place
+        self._free.append(None)  # does nothing if a fork has freed the place
         self._counters.add(FEEDS_CLOSED)
 
 

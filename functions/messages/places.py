@@ -41,7 +41,7 @@ class Places:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._free = self.most
+        self._free = deque([None] * self.most)
         self._waiting: deque[_Turn] = deque()
         self._patient = 0
 
@@ -51,33 +51,40 @@ class Places:
 
     def take(self) -> bool:
         """Take a place, and return whether there was one in time."""
+        turn = _Turn()
         with self._lock:
-            # A place is free only if no one waits: it is handed on under the same lock.
-            if self._free:
-                self._free -= 1
+            self._waiting.append(turn)
+            self._hand_on()
+            if turn.has_come:
                 return True
             is_patient = self._patient < (self.most + 1) // 2
-            if not is_patient and len(self._waiting) - self._patient >= self.most:
+            if not is_patient and len(self._waiting) - self._patient > self.most:
+                self._waiting.remove(turn)
                 return False
             self._patient += is_patient
-            turn = _Turn()
-            self._waiting.append(turn)
         ends_s = time.monotonic() + (self._patience_s if is_patient else MOMENT_S)
         while not turn.has_come and time.monotonic() < ends_s:
             self._waits.sleep(_LOOK_EVERY_S)
+            with self._lock:
+                self._hand_on()
         with self._lock:
             self._patient -= is_patient
             if not turn.has_come:
                 self._waiting.remove(turn)
             return turn.has_come
 
+    def _hand_on(self) -> None:
+        """Give the free places to the requests that have waited longest; call with the lock."""
+        while self._waiting and self._free:
+            self._free.pop()
+            self._waiting.popleft().has_come = True
+
     def give_back(self) -> None:
-        """Release a place; the request that has waited longest takes it."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().has_come = True
-            else:
-                self._free += 1
+        """Release a place; the request that has waited longest takes it.
+
+        It takes no lock, because the garbage collector may call it in a thread that holds one.
+        """
+        self._free.append(None)
 
 
 class _Turn:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -254,12 +255,18 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         """Answer and count a request that the server refuses before the app can see it.
 
         Any thread may call it. The server may know no more of the request than its method: so it
-        counts as one without a route, and without a duration.
+        counts as one without a route, and without a duration. Malformed requests are no failures
+        of the server, also if their status is 501 or 505; what finds no room (503) is one.
         """
         known = method if method in HTTP_METHODS else "OTHER"
         environ: dict[str, object] = {"REQUEST_METHOD": known}
         answer = self._errors.made(environ, problem)
-        self.count(environ, (_NO_ROUTE, answer[0]), 0, len(answer[2]))
+        kind = (_NO_ROUTE, answer[0])
+        row = self._counters.own.rows[kind]
+        row[0] += 1
+        row[_BYTES_OUT_WORD] += len(answer[2])
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._report(environ, kind, 0)
         return answer
 
     def answer_quickly(

@@ -158,4 +158,4 @@ class Tidier:
             except StoreError as ex:
                 _log.debug("could not tidy: %s", ex)
             except Exception:
-                _log.exception("the background work of the store failed; it goes on")
+                _log.exception("the tidying of etcd failed unexpectedly")

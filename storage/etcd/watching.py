@@ -23,7 +23,8 @@ from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("rundlet.store")
+
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 6.0
 _PAUSE_S: Final = 0.2
@@ -118,7 +119,7 @@ class Watching:
                 # The cluster may be back at the next try; all waits go on.
                 self._stopping.wait(_PAUSE_S)
             except Exception:
-                _log.exception("the watch of the store failed; it begins again")
+                _log.exception("the watch of etcd failed unexpectedly")
                 self._stopping.wait(_FAULT_PAUSE_S)
 
     def _follow(self) -> None:

@@ -27,7 +27,8 @@ from rundlet_server.storage.tokens.format import decode, encode
 from rundlet_server.storage.tokens.interface import Scope, Token, TokenTable
 from rundlet_server.storage.tokens.making import add_to, new_token, remove_from
 
-_log: Final = logging.getLogger(__name__)
+_log: Final = logging.getLogger("rundlet.store")
+
 _LOOK_S: Final = 1.0
 _STALE_S: Final = 30.0
 _ATTEMPTS: Final = 20
@@ -162,6 +163,6 @@ def _look_again(reference: weakref.ref[EtcdTokenWatch]) -> None:
             return
         try:
             watch.look()
-        except Exception:
-            _log.exception("the tokens could not be read; they are read again")
+        except Exception:  # without this thread, all tokens would be refused soon
+            _log.exception("the look at the access tokens failed unexpectedly")
         del watch

@@ -10,18 +10,22 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation
+from rundlet_server.storage.care import repair
+from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation, Unavailable
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
+from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
@@ -61,6 +65,13 @@ def opened(folder: Path, **settings: int) -> Iterator[LogStore]:
 def descriptor_count() -> int:
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
+
+
+def open_files(folder: Path) -> set[str]:
+    """Return the names of the files of a folder that this process has open."""
+    links = Path("/proc/self/fd").iterdir()
+    paths = [Path(os.readlink(link)) for link in links if link.is_symlink()]
+    return {path.name for path in paths if path.parent == folder}
 
 
 PROGRAM = """
@@ -112,6 +123,26 @@ def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
         del store
 
         assert open_in(tmp_path) == []
+
+
+def test_store_whose_last_sync_fails_is_closed(tmp_path: Path, monkeypatch):
+    store = open_log_store(tmp_path, StoreSettings(files=UnsyncedFiles(), sync="interval"))
+    store.commit(Txn([Put("a", b"1")]))
+    waiting = threading.Thread(target=store.wait, args=(1, PATIENCE_S))
+    waiting.start()
+
+    def failing() -> None:
+        raise Unavailable("the disk failed")
+
+    monkeypatch.setattr(store._writer, "sync", failing)
+    with pytest.raises(Unavailable, match="the disk failed"):
+        store.close()
+
+    waiting.join(PATIENCE_S)
+    assert not waiting.is_alive()
+    assert open_files(tmp_path).isdisjoint({LOCK_NAME, MAINTENANCE_LOCK_NAME})
+    assert repair(tmp_path, StoreSettings()).losses == []
+    store.close()
 
 
 def test_compacted_segments_leave_no_file_open(tmp_path: Path):
