@@ -129,6 +129,7 @@ def create_app(
     if cors is not None:
         middleware.append(cors)
     access = _access(settings, counters, tokens)
+    errors = ErrorAnswers(ids, discard_body, LimitAdvice(store.info))
     app = MeasuredApp(
         counters.shared,
         RequestLog(
@@ -137,13 +138,12 @@ def create_app(
             log_format=settings.log_format,
             is_complete=settings.slow_s == 0,
         ),
+        errors,
         router=TargetRouter(access),
         middleware=middleware,
         slow_s=settings.slow_s,
     )
     sending = SendingGate(settings.sending_bytes_max, waits)
-    errors = ErrorAnswers(ids, discard_body, LimitAdvice(store.info))
-    errors.install(app)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
     writes = PlainWrites(counted, access, errors, app.count, trail=trail, last_headers=last_headers)

@@ -13,6 +13,7 @@ from rundlet_server.functions.monitoring.measures import (
     QuickAnswers,
     QuickMgets,
     QuickWrites,
+    Refuse,
 )
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
@@ -29,6 +30,7 @@ class Service:
         app: the application.
         is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
         body_bytes_max: returns the largest body in bytes that the application accepts at a path.
+        refuse: answers a request that the server refuses before the application sees it.
         store: the store whose commits requests wait for, if there is one.
         quick: answers some reads instead of the application, without waiting.
         quick_writes: answers some writes instead of the application; waits for their commits.
@@ -39,6 +41,7 @@ class Service:
     app: WSGIApplication
     is_short: Callable[[Mapping[str, str]], bool]
     body_bytes_max: Callable[[str], int]
+    refuse: Refuse
     store: Store | None = None
     quick: QuickAnswers | None = None
     quick_writes: QuickWrites | None = None
@@ -60,9 +63,9 @@ def service_of(
         return body_bytes_max_at(limits, path)
 
     if store.info.is_remote:
-        return Service(app, is_short, body_bytes_max, store, beat=beat)
+        return Service(app, is_short, body_bytes_max, app.refuse, store, beat=beat)
     quick = (app.quick, app.quick_writes, app.quick_mgets)
-    return Service(app, is_short, body_bytes_max, store, *quick, beat)
+    return Service(app, is_short, body_bytes_max, app.refuse, store, *quick, beat)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:

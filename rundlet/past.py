@@ -96,7 +96,8 @@ class Erased:
 
     Attributes:
         revision: of its commit.
-        versions: number of versions that it erased.
+        versions: number of versions that it erased; 0 if the key was erased before, also by an
+            attempt whose answer was lost.
         is_pending: a compaction has not yet removed their bytes from the disk.
     """
 

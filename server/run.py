@@ -142,7 +142,10 @@ def _with_access(options: ServeOptions, *, has_tokens: bool) -> ServeOptions:
 
 def _has_tokens(options: ServeOptions) -> bool:
     tokens = open_tokens(_address(options), options.settings.tokens_path)
-    return tokens is not None and bool(tokens.read())
+    if tokens is None:
+        return False
+    with contextlib.closing(tokens):
+        return bool(tokens.read())
 
 
 def _address(options: ServeOptions) -> StoreAddress:
@@ -208,6 +211,7 @@ class _Life:
             self.port.listener,
             threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
+            refuse=app.refuse,
             limits=settings.connections,
             quick=None if store.info.is_remote else app.answer_quickly,
         )

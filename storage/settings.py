@@ -25,6 +25,9 @@ SyncPolicy = Literal["always", "interval", "never"]
 _OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
+_DESCRIPTORS_MAX: Final = 1 << 20
+"""Linux allows no more without a limit of the process, by default (``fs.nr_open``)."""
+
 BOOT_ID_UNKNOWN: Final = -1
 """The boot id if the system has none. No commit page has this number."""
 
@@ -42,8 +45,14 @@ def system_boot_id() -> int:
         return BOOT_ID_UNKNOWN
 
 
+def descriptors_max() -> int:
+    """Return how many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
+
+
 def _quarter_of_descriptors() -> int:
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 8)
+    return max(descriptors_max() // 4, 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
+from rundlet.errors import ServerError
+from rundlet.wire import Fields, decode_body
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import NOT_ALLOWED, Asking, Metrics, NoAnswer, Reply
@@ -18,6 +19,7 @@ from rundlet_server.functions.version import software_version
 from rundlet_server.server.listen.address import is_loopback
 
 _ROUND_TRIPS: Final = 20
+_READYZ_STATUSES: Final = frozenset({200, 503})
 _SLOW_S: Final = 0.05
 _CLOCK_APART_S: Final = 3.0
 _DEAD_SHARE_MAX: Final = 0.6
@@ -33,20 +35,36 @@ def check_server(url: str, token: str | None) -> Iterator[Finding]:
         except NoAnswer as ex:
             yield bad("server", ex.seen, ex.advice)
             return
-        yield _readiness(asking.get("/readyz"))
-        yield _exposure(url, asking)
-        reply = asking.get("/v1")
-        if reply.status != 200:
-            yield _refused(reply)
-            return
-        yield _service(reply)
-        yield _clock(reply)
         try:
-            metrics = asking.metrics()
-        except CommandError as ex:
-            yield warning("metrics", str(ex), "use a token without a prefix")
-            return
-        yield from _figures(metrics)
+            yield from _checks(url, asking)
+        except ServerError as ex:
+            yield bad("service", str(ex), "check --url: another program seems to answer there")
+
+
+def _checks(url: str, asking: Asking) -> Iterator[Finding]:
+    """Check a server that answers.
+
+    Raises:
+        ServerError: the answers are not those of Rundlet.
+    """
+    reply = asking.get("/readyz")
+    if reply.status not in _READYZ_STATUSES:
+        yield _refused("/readyz", reply)
+        return
+    yield _readiness(reply)
+    yield _exposure(url, asking)
+    reply = asking.get("/v1")
+    if reply.status != 200:
+        yield _refused("/v1", reply)
+        return
+    yield _service(reply)
+    yield _clock(reply)
+    try:
+        metrics = asking.metrics()
+    except CommandError as ex:
+        yield warning("metrics", str(ex), "use a token without a prefix")
+        return
+    yield from _figures(metrics)
 
 
 def _latency(asking: Asking) -> Finding:
@@ -59,8 +77,9 @@ def _latency(asking: Asking) -> Finding:
 
 
 def _readiness(reply: Reply) -> Finding:
-    body = json.loads(reply.body)
-    reasons, warnings = body.get("reasons", []), body.get("warnings", [])
+    fields = _fields(reply)
+    reasons = fields.texts("reasons")
+    warnings = fields.texts("warnings") if "warnings" in fields else []
     if reply.status == 200 and warnings:
         return warning("ready", "; ".join(warnings), "see docs/operations.md")
     if reply.status == 200:
@@ -81,25 +100,31 @@ def _exposure(url: str, asking: Asking) -> Finding:
     return good("exposure", "open to this machine" if is_open else "asks for tokens")
 
 
-def _refused(reply: Reply) -> Finding:
+def _refused(path: str, reply: Reply) -> Finding:
     if reply.status in NOT_ALLOWED:
         advice = "give a token that may read with --token or RUNDLET_TOKEN"
         seen = "the server asks for a token" if reply.status == 401 else "the token may not look"
         return bad("service", seen, advice, ExitCode.NOT_ALLOWED)
-    return bad("service", f"/v1 answered {reply.status}", "is this a Rundlet server? check --url")
+    seen = f"{path} answered {reply.status}"
+    return bad("service", seen, "is this a Rundlet server? check --url")
 
 
 def _service(reply: Reply) -> Finding:
-    about = json.loads(reply.body)
-    seen = f"Rundlet {about['version']}, backend {about['backend']}"
-    if about["read_only"]:
+    about = _fields(reply)
+    version = about.text("version")
+    seen = f"Rundlet {version}, backend {about.text('backend')}"
+    if about.fact("read_only"):
         seen += ", read-only"
-    elif about.get("sync"):  # a database decides on that itself
-        seen += f", sync {about['sync']}"
-    if about["version"] != software_version():
+    elif "sync" in about:  # a database decides on that itself
+        seen += f", sync {about.text('sync')}"
+    if version != software_version():
         advice = f"this command is {software_version()}; only equal releases are tested together"
         return warning("service", seen, advice)
     return good("service", seen)
+
+
+def _fields(reply: Reply) -> Fields:
+    return decode_body(reply.body, reply.headers.get("Content-Type", ""))
 
 
 def _clock(reply: Reply) -> Finding:

@@ -80,19 +80,14 @@ class Asking:
 
     def __init__(self, url: str, token: str | None, ca_file: str | None = None) -> None:
         """Prepare requests; the arguments are as in ``rundlet.Client``."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
-            raise CommandError(message, ExitCode.USAGE)
-        if parts.scheme == "https":
+        scheme, host, port, path = _parts(url)
+        if scheme == "https":
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
+                host, port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
             )
         else:
-            self._connection = http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=_TIMEOUT_S
-            )
-        self._base = parts.path.rstrip("/")
+            self._connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        self._base = path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url
 
@@ -138,13 +133,31 @@ class Asking:
         if reply.status != 200:
             message = f"{self._url}/metrics answered {reply.status}; is this a Rundlet server?"
             raise CommandError(message)
-        return Metrics(reply.body.decode())
+        try:
+            return Metrics(reply.body.decode())
+        except ValueError as ex:
+            message = f"{self._url}/metrics has no metrics; is this a Rundlet server?"
+            raise CommandError(message) from ex
 
     def __enter__(self) -> Asking:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+
+def _parts(url: str) -> tuple[str, str, int | None, str]:
+    """Return the scheme, host, port and path of a server's address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        pass
+    else:
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return parts.scheme, parts.hostname, port, parts.path
+    message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
+    raise CommandError(message, ExitCode.USAGE)
 
 
 def _trusting(ca_file: str | None) -> ssl.SSLContext:

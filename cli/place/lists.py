@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -100,9 +101,13 @@ class StoreLists(StorePast):
 
     def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
-            snapshot = self.store.get_many([info.key for info in batch], at=moment)
-            # A prefix that was rolled up has no value.
-            yield from (_info(entry) for entry in snapshot.entries if entry is not None)
+            keys = [info.key for info in batch if not info.is_prefix]
+            entries = iter(self.store.get_many(keys, at=moment).entries)
+            for info in batch:
+                if info.is_prefix:
+                    yield info
+                elif (entry := next(entries)) is not None:
+                    yield replace(info, value=value_of(entry))
 
 
 def value_of(entry: engine.Entry) -> Value:
@@ -122,18 +127,6 @@ def value_of(entry: engine.Entry) -> Value:
 
 def _glob(match: str | None, prefix: str) -> Glob | None:
     return None if match is None else Glob(match, len(prefix))
-
-
-def _info(entry: engine.Entry) -> KeyInfo:
-    return KeyInfo(
-        key=entry.key,
-        revision=entry.revision,
-        version=entry.version,
-        size=len(entry.value),
-        content_type=entry.content_type,
-        value=value_of(entry),
-        meta=dict(entry.metadata),
-    )
 
 
 def _infos(page: engine.Page, *, reverse: bool) -> list[KeyInfo]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.transfer.formats import CSV_COLUMNS, Format
 
 GZIP_ENDING: Final = ".gz"
 _BY_ENDING: Final = {
@@ -23,11 +23,8 @@ _BY_ENDING: Final = {
 _NAMES: Final = "text, jsonl, csv or cbor-seq"
 _HEAD_BYTES: Final = 64 * 1024
 _LINE_OF_UUID: Final = re.compile(rb"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ \t]", re.I | re.M)
-_CSV_HEADER: Final = re.compile(
-    rb'"?(?:key|value|content_type|expires|encoding)"?'
-    rb'(?:,"?(?:key|value|content_type|expires|encoding)"?)+\r?(?:\n|\Z)',
-    re.I,
-)
+_CSV_COLUMN: Final = f'"?(?:{"|".join(CSV_COLUMNS)})"?'
+_CSV_HEADER: Final = re.compile(rf"{_CSV_COLUMN}(?:,{_CSV_COLUMN})+\r?(?:\n|\Z)".encode(), re.I)
 _CBOR_MAP_OF_TEXT: Final = re.compile(rb"[\xa2-\xa8][\x63-\x6c][a-z_]{3}")
 
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import falcon
+from falcon.constants import HTTP_METHODS
 
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.routing import ROUTE
@@ -25,7 +27,13 @@ from rundlet_server.functions.messages.sending import SENT_BYTES
 from rundlet_server.functions.messages.uploads import RECEIVED_BYTES
 from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.logs import RequestLog
-from rundlet_server.functions.problems import failure_of, forget_failure
+from rundlet_server.functions.problems import (
+    ErrorAnswer,
+    ErrorAnswers,
+    Problem,
+    failure_of,
+    forget_failure,
+)
 from rundlet_server.storage.counting.counters import SUM_WORD, Histogram, SharedCounters
 from rundlet_server.storage.counting.rows import WORDS, Name
 from rundlet_server.storage.interface import Txn
@@ -190,6 +198,10 @@ class CountRequest(Protocol):
         """Count a request that was answered without Falcon."""
 
 
+Refuse = Callable[[str, Problem], ErrorAnswer]
+"""See ``MeasuredApp.refuse``."""
+
+
 class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     """A Falcon app that measures every answer, and logs those that fail or are slow.
 
@@ -203,6 +215,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self,
         counters: SharedCounters,
         log: RequestLog,
+        errors: ErrorAnswers,
         *,
         router: falcon.routing.CompiledRouter,
         middleware: Sequence[AuditTrail | CorsHeaders] = (),
@@ -212,6 +225,8 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         super().__init__(router=router, media_type="text/plain", middleware=list(middleware))
         self._counters = counters
         self._log = log
+        self._errors = errors
+        errors.install(self)
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
         self.quick_writes: QuickWrites | None = None
@@ -235,6 +250,24 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
             row[_BYTES_IN_WORD] += received_bytes
         if elapsed_ns >= self._slow_ns or kind[1] >= "5":
             self._report(environ, kind, elapsed_ns)
+
+    def refuse(self, method: str, problem: Problem) -> ErrorAnswer:
+        """Answer and count a request that the server refuses before the app can see it.
+
+        Any thread may call it. The server may know no more of the request than its method: so it
+        counts as one without a route, and without a duration. Malformed requests are no failures
+        of the server, also if their status is 501 or 505; what finds no room (503) is one.
+        """
+        known = method if method in HTTP_METHODS else "OTHER"
+        environ: dict[str, object] = {"REQUEST_METHOD": known}
+        answer = self._errors.made(environ, problem)
+        kind = (_NO_ROUTE, answer[0])
+        row = self._counters.own.rows[kind]
+        row[0] += 1
+        row[_BYTES_OUT_WORD] += len(answer[2])
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._report(environ, kind, 0)
+        return answer
 
     def answer_quickly(
         self, environ: dict[str, object]

@@ -1,4 +1,4 @@
-"""Read CSV: a header with some or all of ``writing.CSV_COLUMNS``, then a row for each key.
+"""Read CSV: a header with some or all of ``formats.CSV_COLUMNS``, then a row for each key.
 
 Columns may come in any order, and all but ``key`` and ``value`` may be missing. Fields are quoted
 as RFC 4180 says; a field in quotes may hold line feeds, so that a row may take several lines. Lines
@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from rundlet_server.functions.transfer.formats import CSV_COLUMNS
 from rundlet_server.functions.transfer.reading import LineReader
 from rundlet_server.functions.transfer.rows import (
     BadRow,
@@ -24,7 +25,6 @@ from rundlet_server.functions.transfer.rows import (
     expiry_of,
     metadata_given,
 )
-from rundlet_server.functions.transfer.writing import CSV_COLUMNS
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
 from rundlet_server.storage.metadata import NO_METADATA, Metadata
 

@@ -26,6 +26,9 @@ class OnConflict(enum.StrEnum):
 EXPORTED: Final = (Format.JSONL, Format.CSV, Format.CBOR_SEQ)
 """The formats that hold every key and value."""
 
+CSV_COLUMNS: Final = ("key", "content_type", "expires", "meta", "encoding", "value")
+"""The columns that an export writes; an import also reads some of them, in any order."""
+
 MEDIA_TYPES: Final = {
     Format.TEXT: "text/plain",
     Format.JSONL: "application/jsonl",

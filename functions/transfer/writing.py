@@ -18,14 +18,13 @@ from typing import Final, Protocol
 import msgspec
 
 from rundlet_server.functions.transfer import cbor
-from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.transfer.formats import CSV_COLUMNS, Format
 from rundlet_server.functions.transfer.shapes import ShapesOfValues
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.interface import Entry, Row
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.metadata import Metadata
 
-CSV_COLUMNS: Final = ("key", "content_type", "expires", "meta", "encoding", "value")
 _PIECE_BYTES: Final = 96 * 1024
 """A multiple of three, as base64 turns three bytes into four characters."""
 

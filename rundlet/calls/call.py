@@ -32,6 +32,7 @@ class Request(NamedTuple):
     Attributes:
         path: raw path below the server's address, with the query, percent-encoded.
         is_write: the request may change something, so it is sent again only if it was not applied.
+        wait_s: the request lets the server wait so long before it answers.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     is_write: bool
     headers: Mapping[str, str] = _NO_HEADERS
     body: bytes | FileBody | None = None
+    wait_s: float = 0
 
 
 class Pause(NamedTuple):
@@ -67,9 +69,9 @@ class Feeding(Protocol[Row_contra, T_co]):
         """Return the operation to run at the end."""
 
 
-def read(path: str) -> Request:
+def read(path: str, *, wait_s: float = 0) -> Request:
     """Return the request that reads something other than a value."""
-    return Request("GET", path, False, {"Accept": ACCEPTED_TYPES})
+    return Request("GET", path, False, {"Accept": ACCEPTED_TYPES}, wait_s=wait_s)
 
 
 def post(path: str, body: bytes, *, is_write: bool, method: str = "POST") -> Request:

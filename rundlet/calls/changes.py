@@ -33,7 +33,7 @@ def changes(
 ) -> Call[ChangesPage]:
     """Return one page of the changes after a revision."""
     path = changes_path(prefix, since, include_values=include_values, limit=limit, wait_s=wait_s)
-    page = yield from _changes(path)
+    page = yield from _changes(path, wait_s=wait_s or 0)
     events = [decode_event(row, has_value=include_values) for row in page.rows("events")]
     return ChangesPage(events, page.number("next_since"), page.number("oldest_revision"))
 
@@ -60,7 +60,7 @@ def wait_for(
             message = f"{key!r} has not changed within {timeout_s:g} s"
             raise TimeoutError(message)
         wait_s = min(left_s, _WAIT_S, answer_s / 2)
-        page = yield from _changes(changes_path(key, since, wait_s=wait_s))
+        page = yield from _changes(changes_path(key, since, wait_s=wait_s), wait_s=wait_s)
         since = page.number("next_since")
         if any(row.text("key") == key for row in page.rows("events")):
             value = yield from get(key)
@@ -72,5 +72,5 @@ def revision_of(value: Value | None) -> int:
     return 0 if value is None else value.revision
 
 
-def _changes(path: str) -> Call[Fields]:
-    return fields_of(needed((yield read(path))))
+def _changes(path: str, *, wait_s: float = 0) -> Call[Fields]:
+    return fields_of(needed((yield read(path, wait_s=wait_s))))

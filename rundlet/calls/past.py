@@ -98,7 +98,8 @@ def erase(key: str, *, wait_s: float) -> Call[Erased | None]:
     query = f"?wait={wait_s:.6f}" if wait_s > 0 else ""
     # Erasing twice is the same as erasing once, so a retry is as safe as for a read.
     headers = {"Accept": ACCEPTED_TYPES}
-    response = yield Request("DELETE", _history_path(key) + query, False, headers)
+    path = _history_path(key) + query
+    response = yield Request("DELETE", path, False, headers, wait_s=wait_s)
     if is_absent(response):
         return None
     fields = fields_of(response)

@@ -86,8 +86,8 @@ class PastMethods(Methods):
 
         Args:
             key: the key.
-            wait_s: wait so long, at most a minute, until the bytes are removed from the disk. It
-                should be less than the client's ``timeout_s``.
+            wait_s: wait so long, at most a minute, until the bytes are removed from the disk. The
+                client's ``timeout_s`` begins after that.
 
         Raises:
             Forbidden: the token does not have the scope ``admin``.

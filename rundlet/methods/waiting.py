@@ -68,8 +68,8 @@ class WaitingMethods(Methods):
             prefix: only keys that start with this.
             limit: the maximum number of events; only a single commit with more exceeds it.
             values: include the values.
-            wait_s: if there are no events yet, wait so many seconds for one. It should be less than
-                the client's ``timeout_s``.
+            wait_s: if there are no events yet, wait so many seconds for one, or as long as the
+                server allows. The client's ``timeout_s`` begins after that.
 
         Raises:
             Compacted: the kept history no longer includes ``since``.

@@ -68,4 +68,4 @@ def _require_memory(server: Server) -> Generator[Request | Pause, httpx.Response
 def _with_key(request: Request) -> Request:
     """Return the request with a new unique key."""
     headers = {**request.headers, IDEMPOTENCY_KEY: f'"{uuid.uuid4()}"'}
-    return Request(request.method, request.path, request.is_write, headers, request.body)
+    return request._replace(headers=headers)

@@ -31,6 +31,8 @@ LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CON
 """No maximum: a watch or an export keeps its connection, so it must not block other requests."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _AUTHORITY_ADVICE: Final = "name the authority that signed its certificate with ca_file (--ca-file)"
+_WAIT_S_MAX: Final = 86_400.0
+"""More than any server waits; the timeout of a socket must not overflow."""
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx does not change."""
 
@@ -126,8 +128,11 @@ class Origin:
 
         Args:
             request: the request to send.
-            timeout: of this request; by default that of the client.
+            timeout: of this request; by default that of the client, after the request's wait.
         """
+        if timeout is None and request.wait_s > 0:
+            read_s = self.timeout_s + min(request.wait_s, _WAIT_S_MAX)
+            timeout = httpx.Timeout(self.timeout_s, read=read_s)
         path = request.path
         if _PLAIN.fullmatch(path):
             url = httpx.URL(self._base + path)

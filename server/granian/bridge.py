@@ -48,9 +48,7 @@ from rundlet_server.server.granian.writes import Writes
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
     HeadError,
-    Refusal,
-    problem_answer,
-    refusal_of,
+    problem_of_head,
     too_large_head,
 )
 from rundlet_server.storage.counting.heartbeat import BEAT_EVERY_S
@@ -159,7 +157,7 @@ class Bridge:
             else:
                 await self._answer(exchange, environ)
         except HeadError as ex:
-            await self._refuse(exchange, refusal_of(ex.status, ex.detail))
+            await self._refuse(exchange, problem_of_head(ex.status, ex.detail))
 
     async def _answer_with_body(
         self, exchange: Exchange, environ: WSGIEnvironment, framing: Framing
@@ -176,7 +174,7 @@ class Bridge:
                 await self._answer_unread(exchange, environ, body, ex.size)
                 return
             except Problem as ex:
-                await self._refuse(exchange, problem_answer(ex))
+                await self._refuse(exchange, ex)
                 return
             with contextlib.closing(file):
                 environ["wsgi.input"] = file
@@ -184,7 +182,7 @@ class Bridge:
                 await self._answer(exchange, environ, body.size)
         except BadChunkError:
             detail = "a chunk of the body is malformed, or the body has broken off; send it again"
-            await self._refuse(exchange, refusal_of(400, detail))
+            await self._refuse(exchange, problem_of_head(400, detail))
         except BrokenOffError:
             await self._break_off(exchange)
         finally:
@@ -203,13 +201,13 @@ class Bridge:
         if "HTTP_EXPECT" not in environ or body.size:
             await self._linger(exchange, body)
 
-    async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
         """Answer a request that the server refuses itself, without the app."""
         exchange.is_last = True
-        headers = [*refusal.headers.items(), ("Content-Length", str(len(refusal.body)))]
-        exchange.start_response(refusal.status, headers)
-        is_head = exchange.scope["method"] == "HEAD"
-        await exchange.send_whole(b"" if is_head else refusal.body)
+        method = exchange.scope["method"]
+        status, headers, body = self._service.refuse(method, problem)
+        exchange.start_response(status, [*headers.items(), ("Content-Length", str(len(body)))])
+        await exchange.send_whole(b"" if method == "HEAD" else body)
         await self._linger(exchange, Body(exchange.receive, self._memory, self._patience))
 
     async def _linger(self, exchange: Exchange, body: Body) -> None:

@@ -25,7 +25,7 @@ from waitress.wasyncore import dispatcher
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
 from rundlet_server.functions.messages.validators import http_date
-from rundlet_server.functions.monitoring.measures import QUICK_METHODS
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS, Refuse
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
@@ -159,12 +159,13 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         is_ending: Callable[[], bool] = bool,
         work_on: Callable[[Channel], object] = bool,
         quick: Quick | None = None,
+        refuse: Refuse,
     ) -> None:
         """Take an accepted connection.
 
         See ``StrictParser`` for ``body_limit``. ``is_ending``: whether the server shuts down. A
         thread calls ``work_on`` when it begins to answer a request of this connection. ``quick``
-        answers requests that need no wait.
+        answers requests that need no wait; ``refuse`` answers requests that waitress rejects.
         """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
@@ -172,6 +173,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self.is_ending = is_ending
         self._work_on = work_on
         self._quick = quick
+        self.refuse = refuse
         self._has_last_request = False
         self._linger_until_s: float | None = None
         self._discarded_bytes = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
-from rundlet_server.functions.problems import title_of
-from rundlet_server.server.messages.refusals import Refusal, refusal_of, too_large_head
+from rundlet_server.functions.problems import Problem, title_of
+from rundlet_server.server.messages.refusals import problem_of_head, too_large_head
 
 
 class RefusedHead(Error):  # type: ignore[misc] # waitress has no types
@@ -23,18 +23,18 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
 
     def execute(self) -> None:
         """Write the answer."""
-        answer = self._refusal()
-        self.status = answer.status
-        self.response_headers.extend(answer.headers.items())
+        method = self.request.method
+        self.status, headers, body = self.channel.refuse(method, self._problem())
+        self.response_headers.extend(headers.items())
         self.set_close_on_finish()
-        self.content_length = len(answer.body)
+        self.content_length = len(body)
         # waitress itself would answer HEAD with a body, and a client would take that body for the
         # beginning of the next answer.
-        self.write(b"" if self.request.method == "HEAD" else answer.body)
+        self.write(b"" if method == "HEAD" else body)
 
-    def _refusal(self) -> Refusal:
+    def _problem(self) -> Problem:
         error = self.request.error
         if error.code == 431:
             most = self.request.adj.max_request_header_size - 1
             return too_large_head(most, self.request.header_bytes_received)
-        return refusal_of(error.code, str(error.body))
+        return problem_of_head(error.code, str(error.body))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import resource
 import signal
 import socket
 import time
@@ -20,11 +19,13 @@ from typing import TYPE_CHECKING, Final
 import waitress.server
 from waitress import wasyncore
 
+from rundlet_server.functions.monitoring.measures import Refuse
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.channel import Channel, Quick, close_all, longest_idle, overdue
 from rundlet_server.server.waitress.parser import BodyLimit
 from rundlet_server.server.waitress.sockets import Sockets
+from rundlet_server.storage.settings import descriptors_max
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -61,6 +62,7 @@ class GracefulServer:
         *,
         threads: int,
         body_limit: BodyLimit,
+        refuse: Refuse,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
         quick: Quick | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class GracefulServer:
             body_limit: the largest body that ``app`` accepts on each path. The server does not read
                 a larger body: it calls ``app`` without it, and ``app`` rejects the request, because
                 its errors have more details.
+            refuse: answers a request that is refused before ``app`` is called.
             limits: the limits on connections.
             quick: answers some requests instead of ``app``, in the thread of the loop.
         """
@@ -101,6 +104,7 @@ class GracefulServer:
             is_ending=lambda: self._stop_asked_s is not None,
             work_on=self._sockets.work_on,
             quick=quick,
+            refuse=refuse,
         )
         self._server.pull_trigger = functools.partial(
             self._sockets.wake, self._server.trigger.pull_trigger
@@ -176,5 +180,4 @@ class GracefulServer:
 
 def _connections_max(limits: ConnectionLimits) -> int:
     """Return how many connections to allow; most descriptors are for store files and bodies."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return min(limits.connections_max, max(descriptors // 3, 32))
+    return min(limits.connections_max, max(descriptors_max() // 3, 32))

@@ -76,22 +76,22 @@ class EtcdStore:
         try:
             store_id, base = identify(self._client, layout, create=not is_read_only)
             self._views = Views(self._client, layout, base, settings.clock)
+            limits = within(BACKEND, settings.limits)
+            self._limits = limits
+            self._reads = Reads(self._views, limits)
+            self._lists = Lists(self._views, limits)
+            self._counter = Counter(self._views)
+            self._past = Past(self._views, self._reads, limits)
+            self._commits = Commits(self._views, self._reads, limits, self._past)
+            self._loader = Loader(self._views, self._commits, limits)
+            self._watching = Watching(self._views)
+            self._feed = Feed(self._views, limits, self._watching)
+            self._keeping = Keeping(self._views, self._past)
+            self._eraser = Eraser(self._views, self._commits, self._past, self._keeping)
+            self._retain_as(settings)
         except BaseException:
             self._client.close()
             raise
-        limits = within(BACKEND, settings.limits)
-        self._limits = limits
-        self._reads = Reads(self._views, limits)
-        self._lists = Lists(self._views, limits)
-        self._counter = Counter(self._views)
-        self._past = Past(self._views, self._reads, limits)
-        self._commits = Commits(self._views, self._reads, limits, self._past)
-        self._loader = Loader(self._views, self._commits, limits)
-        self._watching = Watching(self._views)
-        self._feed = Feed(self._views, limits, self._watching)
-        self._keeping = Keeping(self._views, self._past)
-        self._eraser = Eraser(self._views, self._commits, self._past, self._keeping)
-        self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
         self.info = StoreInfo(

@@ -157,3 +157,5 @@ class Tidier:
                     self._tidying.add_up_slots()
             except StoreError as ex:
                 _log.debug("could not tidy: %s", ex)
+            except Exception:
+                _log.exception("the tidying of etcd failed unexpectedly")

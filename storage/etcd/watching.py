@@ -8,6 +8,7 @@ if no answer comes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -16,15 +17,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.etcd.cluster.client import WatchStream
+from rundlet_server.storage.etcd.cluster.client import FailedCall, WatchStream
 from rundlet_server.storage.etcd.cluster.requests import one
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 
+_log: Final = logging.getLogger("rundlet.store")
+
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 6.0
 _PAUSE_S: Final = 0.2
+_FAULT_PAUSE_S: Final = 1.0
 _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 _KEPT_OVERHEAD: Final = 500
 """Bytes of memory for a commit beside its keys and values, about."""
@@ -114,9 +118,17 @@ class Watching:
             except StoreError:
                 # The cluster may be back at the next try; all waits go on.
                 self._stopping.wait(_PAUSE_S)
+            except Exception:
+                _log.exception("the watch of etcd failed unexpectedly")
+                self._stopping.wait(_FAULT_PAUSE_S)
 
     def _follow(self) -> None:
-        """Watch until the stream breaks or falls silent."""
+        """Watch until commits that were not seen are compacted, or until the store is closed.
+
+        Raises:
+            FailedCall: the stream broke, fell silent, or ended early.
+            Unavailable: no node answers.
+        """
         self._views.client.range(one(self._views.layout.slots))  # chooses a node that answers
         commits = CommitStream(self._views.layout, self._views.base)
         self._requests = queue.SimpleQueue()
@@ -135,7 +147,7 @@ class Watching:
                     break
                 for commit in commits.take(response):
                     self._keep(commit)
-        self._stopping.wait(_PAUSE_S)  # a gateway may end every watch at once, without an error
+            raise FailedCall("unknown", "the watch ended early")
 
     def _keep(self, commit: CommitEvents) -> None:
         with self._condition:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -64,12 +63,19 @@ class Housekeeper:
 
     def _run(self) -> None:
         while True:
-            self._report()
-            with contextlib.suppress(StoreError, OSError):
-                # Whatever fails, the next read or write fails on it too and can report it.
-                self._keep_in_order()
+            for task in (self._report, self._sync_if_due, self._keep_in_order):
+                self._do(task)
             if self._follower.disposal.run(self._stopping, self._pause_s()):
                 return
+
+    def _do(self, task: Callable[[], None]) -> None:
+        """Do a task; if it fails, the others are still done, and this one again next time."""
+        try:
+            task()
+        except (StoreError, OSError):
+            pass  # Whatever fails, the next read or write fails on it too and can report it.
+        except Exception:
+            _log.exception("the housekeeping of the store failed unexpectedly")
 
     def _report(self) -> None:
         """Log the states that have begun or ended since the last check."""
@@ -88,9 +94,8 @@ class Housekeeper:
         return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
 
     def _keep_in_order(self) -> None:
-        """Load new index files, sync, and verify the blocks that no read has touched yet."""
+        """Load new index files, and verify the blocks that no read has touched yet."""
         view = self._follower.refresh()
-        self._sync_if_due()
         if self._is_expiring:
             self._expire_for_waiters()
         for index in view.indexes:

@@ -172,9 +172,11 @@ class LogStore(LogReads):
             return
         self._compaction.join()
         self._parts.eraser.join()
-        if self._settings.sync == "interval":
-            self.sync()
-        self._parts.close()
+        try:
+            if self._settings.sync == "interval":
+                self.sync()
+        finally:
+            self._parts.close()
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled."""

@@ -87,9 +87,17 @@ def _opened(folder: Path, settings: StoreSettings) -> Parts:
     else:
         files.make_folder(folder)
     lock = FolderLock(files, folder)
+    try:
+        return _opened_with(lock, folder, settings)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _opened_with(lock: FolderLock, folder: Path, settings: StoreSettings) -> Parts:
     with lock:
         retention = settings.retention(Retention())
-        commit_page = open_folder(files, folder, settings.boot_id, retention)
+        commit_page = open_folder(settings.files, folder, settings.boot_id, retention)
     lock.place.add(COMMIT_NAME, commit_page.identity())
     try:
         parts = _joined(folder, settings, lock, commit_page)

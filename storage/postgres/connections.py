@@ -84,7 +84,7 @@ class Connections:
         )
         try:
             self._pool.open(wait=True, timeout=_WAIT_S)
-        except Exception as ex:
+        except BaseException as ex:
             self._lifeline.close()
             self._pool.close()
             raise_for(ex, translated(ex))

@@ -6,7 +6,7 @@ notifications. A commit of the same process wakes waiting requests at once.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Final
 
 from rundlet_server.storage.errors import StoreError
 
+_log: Final = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 0.015
 """How often the head is read while a request waits: a commit is noticed within 20 ms."""
 TEND_EVERY_S: Final = 1.0
@@ -54,10 +55,12 @@ class Keeper:
             return head
         with self._changed:
             self._waiting += 1
-            self._start()
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._head > since or self._is_closed, timeout_s)
-            self._waiting -= 1
+            try:
+                self._start()
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._head > since or self._is_closed, timeout_s)
+            finally:
+                self._waiting -= 1
             return max(self._head, head)
 
     def close(self) -> None:
@@ -86,10 +89,22 @@ class Keeper:
                 if self._is_closed:
                     return
                 is_waited_for = self._waiting > 0
-            # What fails here is reported by ``Store.health``, and tried again.
-            with contextlib.suppress(StoreError):
-                if is_waited_for:
-                    self.note(self._find_head())
-                if self._tend is not None and time.monotonic() - tended_s >= TEND_EVERY_S:
-                    tended_s = time.monotonic()
-                    self._tend()
+            tend = None
+            if time.monotonic() - tended_s >= TEND_EVERY_S:
+                tended_s = time.monotonic()
+                tend = self._tend
+            self._work(tend, is_waited_for=is_waited_for)
+
+    def _work(self, tend: Callable[[], None] | None, *, is_waited_for: bool) -> None:
+        """Read the head, and tend the store; what fails is tried again."""
+        try:
+            if is_waited_for:
+                self.note(self._find_head())
+            if tend is not None:
+                tend()
+        except StoreError:
+            pass  # ``Store.health`` reports it
+        except Exception:
+            _log.exception("the keeper of the store failed; it goes on")
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closed, TEND_EVERY_S)

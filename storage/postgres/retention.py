@@ -28,9 +28,10 @@ PASS_EVERY_US: Final = 60 * 1_000_000
 _ROWS_MAX: Final = 1_000
 """Rows of one transaction."""
 
-_CLAIM: Final = (
-    "UPDATE {meta} SET compacted_us = %s WHERE id = 1 AND compacted_us <= %s RETURNING compacted_us"
-)
+_CLAIM: Final = """
+UPDATE {meta} SET compacted_us = %(now_us)s WHERE id = 1
+    AND abs(%(now_us)s::bigint - compacted_us) >= %(every_us)s
+"""
 _HORIZON: Final = """
 SELECT (SELECT c.rev FROM {commits} c WHERE c.time_us <= %(now_us)s::bigint - m.keep_for_us
         ORDER BY c.time_us DESC, c.rev DESC LIMIT 1),
@@ -43,7 +44,7 @@ _FORGET_HOLDS: Final = "DELETE FROM {holds} WHERE expires_us <= %s"
 _FORGET_COMMITS: Final = "DELETE FROM {commits} WHERE rev < %s"
 _DROPPED: Final = """
 SELECT o.k, o.rev FROM {kv} o LEFT JOIN {kv} n ON n.k = o.k AND n.end_rev IS NULL
-WHERE o.end_rev > %(after)s AND o.end_rev <= %(horizon)s AND NOT COALESCE(
+WHERE o.end_rev <= %(horizon)s AND NOT COALESCE(
     o.life = n.life AND o.version > n.version - (SELECT keep_versions FROM {meta} WHERE id = 1),
     false)
 ORDER BY o.end_rev LIMIT %(limit)s
@@ -66,18 +67,19 @@ class Retention:
         self._clock = clock
 
     def compact_if_due(self) -> None:
-        """Do a pass if no process has done one lately."""
-        now_us = self._clock.now_us()
-        if self._connections.execute(_CLAIM, (now_us, now_us - PASS_EVERY_US)):
+        """Do a pass if no process has done one lately.
+
+        A claim that is further ahead than ``PASS_EVERY_US`` comes from a clock that is wrong.
+        """
+        claim = {"now_us": self._clock.now_us(), "every_us": PASS_EVERY_US}
+        if self._connections.execute(_CLAIM, claim):
             self.compact()
 
     def compact(self) -> None:
         """Drop everything that is no longer kept."""
         horizon = self._writer.changing([(_HORIZON, {"now_us": self._clock.now_us()})], self._raise)
         while True:
-            rows = self._connections.rows(
-                _DROPPED, {"after": -1, "horizon": horizon, "limit": _ROWS_MAX}
-            )
+            rows = self._connections.rows(_DROPPED, {"horizon": horizon, "limit": _ROWS_MAX})
             if not rows:
                 return
             self._drop(rows)

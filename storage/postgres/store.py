@@ -94,9 +94,13 @@ class PostgresStore:
             is_remote=True,
         )
         self._compaction: threading.Thread | None = None
-        self._begin()
         is_tended = is_tended and not settings.is_read_only
-        self._keeper = Keeper(self._find_head, self._tend if is_tended else None)
+        try:
+            self._begin()
+            self._keeper = Keeper(self._find_head, self._tend if is_tended else None)
+        except BaseException:
+            self._connections.close()
+            raise
         self._writer.on_commit = self._note
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:

@@ -5,6 +5,7 @@ Its value has the bytes that a folder keeps in a file (``format``).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -25,6 +26,8 @@ from rundlet_server.storage.etcd.views import first_of
 from rundlet_server.storage.tokens.format import decode, encode
 from rundlet_server.storage.tokens.interface import Scope, Token, TokenTable
 from rundlet_server.storage.tokens.making import add_to, new_token, remove_from
+
+_log: Final = logging.getLogger("rundlet.store")
 
 _LOOK_S: Final = 1.0
 _STALE_S: Final = 30.0
@@ -75,6 +78,10 @@ class EtcdTokens:
     def watch(self) -> EtcdTokenWatch:
         """See ``TokenStore.watch``."""
         return EtcdTokenWatch(self.read)
+
+    def close(self) -> None:
+        """See ``TokenStore.close``."""
+        self._client.close()
 
     def _read(self) -> tuple[list[Token], int]:
         """Return the tokens, and etcd's revision at which they were written; 0 if never."""
@@ -154,5 +161,8 @@ def _look_again(reference: weakref.ref[EtcdTokenWatch]) -> None:
         watch = reference()
         if watch is None:
             return
-        watch.look()
+        try:
+            watch.look()
+        except Exception:  # without this thread, all tokens would be refused soon
+            _log.exception("the look at the access tokens failed unexpectedly")
         del watch

@@ -53,6 +53,9 @@ class TokenFile:
         """See ``TokenStore.watch``."""
         return TokenWatch(self._folder, files=self._files)
 
+    def close(self) -> None:
+        """See ``TokenStore.close``: there are no connections."""
+
     @contextlib.contextmanager
     def _changing(self) -> Iterator[list[Token]]:
         """Yield the tokens, to be changed in place; a change takes effect if no error occurs.

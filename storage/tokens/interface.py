@@ -106,3 +106,6 @@ class TokenStore(Protocol):
 
     def watch(self) -> TokenSource:
         """Begin to watch which tokens are valid; make their file or table if it is missing."""
+
+    def close(self) -> None:
+        """Close the connections, if there are any; then nothing can be read, watches included."""

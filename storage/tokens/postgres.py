@@ -81,6 +81,10 @@ class PostgresTokens:
         """See ``TokenStore.watch``."""
         return PostgresTokenWatch(self)
 
+    def close(self) -> None:
+        """See ``TokenStore.close``."""
+        self._connections.close()
+
 
 class PostgresTokenWatch:
     """The ``TokenSource`` of a database; its tokens are at most about a second old."""

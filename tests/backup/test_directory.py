@@ -298,6 +298,17 @@ def test_one_backup_at_a_time_writes_to_a_directory(tmp_path: Path) -> None:
         pass
 
 
+def test_directory_that_cannot_be_used_is_not_kept_locked(tmp_path: Path) -> None:
+    (tmp_path / "piece.tmp").touch()
+    error = OSError(errno.EIO, "the disk failed")
+    files = FaultyFiles(lambda _, call: error if call.name == "unlink" else None)
+    with pytest.raises(OSError, match="the disk failed") as caught:
+        DirectoryPlace(tmp_path, files).__enter__()
+
+    with DirectoryPlace(tmp_path):
+        assert caught.value is error
+
+
 def test_backups_of_a_busy_store_are_each_one_revision(
     tmp_path: Path, place: DirectoryPlace, campaign: Campaign
 ) -> None:

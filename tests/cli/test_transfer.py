@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from rundlet_server.cli.transfer.command import _output
+from rundlet_server.functions.transfer.formats import EXPORTED
 from rundlet_server.storage.bounds import TTL_S_MAX
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Limits, Put, Txn
@@ -419,6 +421,31 @@ def test_every_format_is_written_and_read_by_its_ending(place, tmp_path, ending)
     after = lines_of(place)
     parts = ("key", "content_type", "text", "base64", "expires")
     assert [[x.get(p) for p in parts] for x in after] == [[x.get(p) for p in parts] for x in before]
+
+
+@pytest.mark.parametrize("chosen", EXPORTED)
+def test_the_format_of_an_export_is_recognized_on_stdin(place, tmp_path, chosen):
+    copy = Place(("--data", str(tmp_path / "copy")))
+    place.run("set", "a", "v", "--ttl", "1000", "--meta", "owner=ann")
+    place.run("set", "b", "-", stdin=b"\xff")
+
+    ended = copy.run("import", "-", stdin=place.run("export", "--format", chosen).out)
+
+    assert ended.text == "imported 2 lines\n"
+    assert copy.run("export", "--format", "csv").out == place.run("export", "--format", "csv").out
+
+
+def test_two_exports_into_one_file_at_once_are_both_complete(tmp_path):
+    file = tmp_path / "all.jsonl"
+
+    with _output(file) as first:
+        first.write(b"1")
+        with _output(file) as second:
+            second.write(b"2")
+        assert file.read_bytes() == b"2"
+
+    assert file.read_bytes() == b"1"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_keys_that_have_a_value_are_skipped_or_end_the_import(place, tmp_path):

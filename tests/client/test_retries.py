@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -19,6 +20,7 @@ from rundlet import (
     Unavailable,
     errors,
 )
+from tests.support import PATIENCE_S
 
 NOT_FOUND = (
     b"HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\n"
@@ -32,15 +34,22 @@ FOUND = (
 STORED = b'HTTP/1.1 204 No Content\r\nKV-Revision: 7\r\nKV-Version: 2\r\nETag: "e"\r\n\r\n'
 REFUSED_FOR_NOW = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+WAITED_BODY = (
+    b'{"events":[],"next_since":1,"oldest_revision":0,"revision":1,"erased":2,"pending":false}'
+)
+WAITED_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+WAITED = WAITED_HEAD + b"%d\r\n\r\n" % len(WAITED_BODY) + WAITED_BODY
 BREAK_OFF = b""
 HALF_AN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nhal"
+TIMEOUT_S = 0.2
 
 
 class ScriptedServer:
     """Answers the n-th request with the n-th answer and then closes the connection."""
 
-    def __init__(self, answers: list[bytes]) -> None:
+    def __init__(self, answers: list[bytes], delay_s: float = 0) -> None:
         self._answers = answers
+        self._delay_s = delay_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.requests: list[bytes] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -60,6 +69,7 @@ class ScriptedServer:
                 return
             with closing(connection):
                 self.requests.append(_read_request(connection))
+                time.sleep(self._delay_s)
                 # Told of the end, the client sends nothing more on this connection meanwhile.
                 connection.sendall(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
@@ -79,8 +89,8 @@ def _read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def scripted(*answers: bytes) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(list(answers))
+def scripted(*answers: bytes, delay_s: float = 0) -> Iterator[ScriptedServer]:
+    server = ScriptedServer(list(answers), delay_s)
     try:
         yield server
     finally:
@@ -151,6 +161,10 @@ def test_bytes_are_asked_for_as_stored():
     assert b"\r\naccept-encoding: identity\r\n" in server.requests[0].lower()
 
 
+WAITING: list[Callable[[Client], object]] = [
+    lambda client: client.changes(1, wait_s=PATIENCE_S),
+    lambda client: client.erase("k", wait_s=PATIENCE_S),
+]
 WRITES: list[Callable[[Client], object]] = [
     lambda client: client.set("k", b"v"),
     lambda client: client.delete("k"),
@@ -168,6 +182,18 @@ def test_a_failed_read_is_sent_again(failure):
     assert value is not None
     assert value.data == b"hi"
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("waiting", WAITING)
+def test_a_request_that_waits_may_take_longer_than_the_timeout(waiting):
+    answers = (WAITED, BREAK_OFF)  # a request that is sent again breaks off
+    with (
+        scripted(*answers, delay_s=4 * TIMEOUT_S) as server,
+        Client(server.url, timeout_s=TIMEOUT_S, retries=1) as client,
+    ):
+        waiting(client)
+
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("failure", [BREAK_OFF, HALF_AN_ANSWER, BAD_GATEWAY])

@@ -8,21 +8,42 @@ import gc
 import json
 import os
 import random
+import resource
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation
+from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.waitress.server import _connections_max
+from rundlet_server.storage.care import repair
+from rundlet_server.storage.errors import (
+    Conflict,
+    Damaged,
+    DiskFull,
+    InvalidOperation,
+    StoreError,
+    Unavailable,
+    UnknownFormat,
+)
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
+from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
+from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
+from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
 from tests.support.processes.servers import wait_for
@@ -63,6 +84,13 @@ def descriptor_count() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def open_files(folder: Path) -> set[str]:
+    """Return the names of the files of a folder that this process has open."""
+    links = Path("/proc/self/fd").iterdir()
+    paths = [Path(os.readlink(link)) for link in links if link.is_symlink()]
+    return {path.name for path in paths if path.parent == folder}
+
+
 PROGRAM = """
 import json, resource, sys
 from pathlib import Path
@@ -100,6 +128,14 @@ def test_open_segments_are_bounded(folder: Path):
     assert descriptor_count() <= before
 
 
+def test_without_a_limit_on_descriptors_many_are_used(monkeypatch):
+    limit = resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    assert StoreSettings().open_segments_max >= 10_000
+    assert _connections_max(ConnectionLimits(connections_max=5_000)) == 5_000
+
+
 def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
     gc.collect()
     with without_collector():
@@ -112,6 +148,81 @@ def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
         del store
 
         assert open_in(tmp_path) == []
+
+
+def failing_calls(folder: Path, is_new: bool) -> Iterator[FaultyFiles]:
+    """Yield files of which the n-th call fails, until no call has failed; the folder is made anew.
+
+    The other processes that have used it have ended with their boot of the machine.
+    """
+    number = 0
+    files = FaultyFiles()
+    while number == 0 or files.failed:
+        number += 1
+        shutil.rmtree(folder, ignore_errors=True)
+        if not is_new:
+            with opened(folder) as store:
+                store.commit(Txn([Put("a", b"1")]))
+            del store
+        error = OSError(errno.EIO, "the disk failed")
+        files = FaultyFiles(lambda at, _, last=number, error=error: error if at == last else None)
+        with without_collector():
+            yield files
+    assert number > 10
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_opening_that_fails_leaves_no_lock_open(tmp_path: Path, is_new: bool):
+    folder = tmp_path / "data"
+    for files in failing_calls(folder, is_new):
+        try:
+            open_log_store(folder, StoreSettings(files=files, boot_id=2)).close()
+        except (OSError, StoreError):
+            assert open_files(folder).isdisjoint({LOCK_NAME, MAINTENANCE_LOCK_NAME}), files.failed
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_recovery_that_fails_leaves_no_segment_open(tmp_path: Path, is_new: bool):
+    folder = tmp_path / "data"
+    for files in failing_calls(folder, is_new):
+        try:
+            folder.mkdir(exist_ok=True)
+            open_folder(files, folder, 2).close()
+        except (OSError, StoreError):
+            assert not [name for name in open_files(folder) if ".log" in name], files.failed
+
+
+def test_files_that_are_refused_are_closed(tmp_path: Path):
+    (tmp_path / "COMMIT").write_bytes(b"short")
+    (tmp_path / segment_name(1)).write_bytes(b"RNDLTSG" + b"9" * 1_000)
+
+    with pytest.raises(Damaged) as page:
+        CommitPage.look(UnsyncedFiles(), tmp_path, 1)
+    with pytest.raises((Damaged, UnknownFormat)) as segment:
+        Segment.open(UnsyncedFiles(), tmp_path, 1)
+
+    assert open_files(tmp_path) == set()
+    del page, segment  # until here, their tracebacks hold on to what was opened
+
+
+def test_store_whose_last_sync_fails_is_closed(tmp_path: Path, monkeypatch):
+    store = open_log_store(tmp_path, StoreSettings(files=UnsyncedFiles(), sync="interval"))
+    store.commit(Txn([Put("a", b"1")]))
+    waiting = threading.Thread(target=store.wait, args=(1, PATIENCE_S))
+    waiting.start()
+
+    def failing() -> None:
+        raise Unavailable("the disk failed")
+
+    monkeypatch.setattr(store._writer, "sync", failing)
+    with pytest.raises(Unavailable, match="the disk failed"):
+        store.close()
+
+    waiting.join(PATIENCE_S)
+    assert not waiting.is_alive()
+    assert open_files(tmp_path).isdisjoint({LOCK_NAME, MAINTENANCE_LOCK_NAME})
+    assert repair(tmp_path, StoreSettings()).losses == []
+    store.close()
 
 
 def test_compacted_segments_leave_no_file_open(tmp_path: Path):

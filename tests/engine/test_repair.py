@@ -380,6 +380,35 @@ def test_a_hole_between_a_backup_and_what_is_newer_is_a_loss(folder):
     assert any("revisions 16 to 20 are in no segment" in loss.reason for loss in report.losses)
 
 
+@pytest.mark.parametrize(("kept", "lost_count"), [(15, 5), (20, 0)])
+def test_a_hole_beside_the_gap_of_a_power_cut_is_a_loss(folder, kept, lost_count):
+    settings = StoreSettings(segment_records_max=10, cache_bytes_max=0, sync="never")
+    sample = Sample(folder / "data", settings)
+    backup = folder / "backup"
+    with sample.opened() as store:
+        for number in range(20):
+            if number == kept:
+                shutil.copytree(sample.folder, backup)
+            sample.commit(store, Put(f"k{number}", b"1"))
+    if kept == 20:
+        shutil.copytree(sample.folder, backup)
+    with sample.opened(sample.after_restart()) as store:
+        for number in range(20, 45):
+            sample.commit(store, Put(f"k{number}", b"1"))
+    shutil.copytree(backup, sample.folder, dirs_exist_ok=True)
+    for path in sample.folder.glob("*.idx"):
+        path.unlink()
+
+    report = repair(sample.folder, sample.settings)
+
+    found = sample.reopened()
+    assert len(sample.last.keys() - found.keys()) == lost_count
+    reasons = [loss.reason for loss in report.losses if "in no segment" in loss.reason]
+    end = 20 + REVISION_GAP
+    told = f"{lost_count} revisions between 16 and {end} are in no segment; unless all were deletes"
+    assert reasons == ([f"{told}, they are lost"] if lost_count else [])
+
+
 def test_a_key_that_came_back_is_told_with_the_newest_value_that_is_lost(folder):
     """Of three versions the middle one is left, and the index file knows all."""
     settings = StoreSettings(keep_versions=3, cache_bytes_max=0)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.support import PATIENCE_S, ROOT
 from tests.support.campaign import MINUTES_VARIABLE, SEED_VARIABLE, Campaign, summary
@@ -56,6 +57,27 @@ def test_a_long_campaign_tells_how_far_it_is(monkeypatch):
         "round 1, seed 1, 2 kills",
         "ends after 1 rounds, 3 kills",
     ]
+
+
+def test_threads_count_together(monkeypatch):
+    """Each also looks whether it is time to tell of what all have counted."""
+    monkeypatch.setattr("tests.support.campaign.PROGRESS_S", 0.0)
+    campaign = Campaign("a")
+
+    def count(thread: int) -> None:
+        for number in range(150):
+            campaign.count(f"{thread} {number}")
+            campaign.count("of all")
+
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(count, range(4)))
+    finally:
+        sys.setswitchinterval(before_s)
+
+    assert campaign.faults["of all"] == len(campaign.faults) - 1 == 600
 
 
 def test_progress_is_printed_while_a_campaign_runs():

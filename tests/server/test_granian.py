@@ -29,6 +29,7 @@ import os, sys, time
 from rundlet_server.functions.serving import Service
 from rundlet_server.server.granian import server as granian_server
 from rundlet_server.server.listen.address import HeldPort
+from tests.support.wire.refusing import refuse
 
 def say(line):
     sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix
@@ -49,7 +50,7 @@ def app(environ, start_response):
 
 def make_service(waits):
     say(f"worker {os.getpid()}")
-    return Service(app, is_short=lambda environ: False, body_bytes_max=lambda path: 1_000)
+    return Service(app, lambda environ: False, lambda path: 1_000, refuse)
 
 if __name__ == "__main__":
     with HeldPort("127.0.0.1", 0) as port:

@@ -25,12 +25,14 @@ from rundlet_server.server.waitress.sockets import Sockets
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import ServerProcess, has_read_all, wait_for
 from tests.support.wire.raw_http import Answer, read_answers, talk
+from tests.support.wire.refusing import refuse
 
 # A server whose app says on stderr when a request has reached it, and works as long as asked.
 PROGRAM = """
 import sys, time
 from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.waitress.server import GracefulServer
+from tests.support.wire.refusing import refuse
 
 def say(line):
     sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix
@@ -65,7 +67,12 @@ def quick(environ):
 
 with HeldPort("127.0.0.1", 0) as port:
     server = GracefulServer(
-        app, port.listener, threads=2, body_limit=lambda path: 1_000_000, quick=quick
+        app,
+        port.listener,
+        threads=2,
+        body_limit=lambda path: 1_000_000,
+        refuse=refuse,
+        quick=quick,
     )
     server.run(lambda: say(f"port {port.address.port}"))
 say("ended")
@@ -281,7 +288,9 @@ def test_a_client_that_reads_fast_leaves_turns_to_others():
     ours, theirs = socket.socketpair()
     with theirs, EagerSocket(fileno=ours.detach()) as connection:
         idle_server = SimpleNamespace(active_channels={})
-        channel = Channel(idle_server, connection, ("127.0.0.1", 1), Adjustments(), {})
+        channel = Channel(
+            idle_server, connection, ("127.0.0.1", 1), Adjustments(), {}, refuse=refuse
+        )
         file = ReadOnlyFileBasedBuffer(io.BytesIO(bytes(10_000_000)))
         file.prepare()
         channel.outbufs.insert(0, file)

@@ -67,6 +67,7 @@ class Campaign:
         self._begin_s = self._told_s = time.monotonic()
         self._report = report
         self._thread = threading.get_ident()
+        self._lock = threading.Lock()
         self.tell(f"begins with seed {self.seed}, for {self._duration_s:.0f} s")
 
     def rounds(self, count: int | None = None) -> Iterator[random.Random]:
@@ -85,7 +86,8 @@ class Campaign:
 
     def count(self, kind: str, count: int = 1) -> None:
         """Count injected faults, or tried states, of a kind."""
-        self.faults[kind] = self.faults.get(kind, 0) + count
+        with self._lock:
+            self.faults[kind] = self.faults.get(kind, 0) + count
         if time.monotonic() - self._told_s >= PROGRESS_S:
             self.tell(f"round {self.round_count}, seed {self.seed}, {self.counts}")
 
@@ -102,7 +104,8 @@ class Campaign:
     @property
     def counts(self) -> str:
         """Return what was counted, in words."""
-        return ", ".join(f"{count:,} {kind}" for kind, count in self.faults.items())
+        # A copy, made in one step: other threads may count meanwhile.
+        return ", ".join(f"{count:,} {kind}" for kind, count in list(self.faults.items()))
 
     @property
     def row(self) -> Row:

@@ -133,6 +133,7 @@ class EtcdClient:
         random.shuffle(self._endpoints)
         self._chosen = self._endpoints[0]
         self._login: str | None = None
+        self._was_admitted = False
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -184,7 +185,8 @@ class EtcdClient:
         """Watch on the endpoint that answered last, until the block ends.
 
         Raises:
-            FailedCall: in the block, the stream broke.
+            FailedCall: in the block, the stream broke. The block raises it, too, if the stream ends
+                early, so that the next watch is on another endpoint.
         """
         self.require_open()
         return self._watching(requests, timeout_s)
@@ -220,6 +222,9 @@ class EtcdClient:
         except grpc.RpcError as ex:
             self._bench(endpoint)
             raise self._failed(ex, meaning_of(ex)) from None
+        except FailedCall:
+            self._bench(endpoint)
+            raise
         finally:
             stream.cancel()
 
@@ -311,9 +316,12 @@ class EtcdClient:
                 answer = endpoint.call(AUTHENTICATE)(request, timeout=ATTEMPT_S)
             except grpc.RpcError as ex:
                 if meaning_of(ex) == "denied":
-                    raise InvalidAddress(f"{self._place.shown} refuses the user {user!r}") from None
+                    # After a first login, the address is right: the cluster has changed.
+                    error = Unavailable if self._was_admitted else InvalidAddress
+                    raise error(f"{self._place.shown} refuses the user {user!r}") from None
                 self._bench(endpoint)
             else:
+                self._was_admitted = True
                 token: str = answer.token
                 return token
         raise Unavailable(f"no node of {self._place.shown} answers")

@@ -79,9 +79,13 @@ class DirectoryPlace:
         if not self._lock.lock(wait=False):
             self._lock.close()
             raise Unavailable(f"another backup into {self._folder} is at work")
-        for name in self._files.names(self._folder):
-            if name.endswith(_TEMPORARY):
-                self._files.unlink(self._folder / name)
+        try:
+            for name in self._files.names(self._folder):
+                if name.endswith(_TEMPORARY):
+                    self._files.unlink(self._folder / name)
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

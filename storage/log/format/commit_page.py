@@ -111,11 +111,15 @@ class CommitPage:
             UnknownFormat: another release wrote the page.
         """
         file = files.open(folder / FILE_NAME, writable=False)
-        if file.size() != PAGE_SIZE:
-            reason = f"the commit page has {file.size()} bytes, not {PAGE_SIZE}"
-            raise Damaged(folder / FILE_NAME, 0, reason)
-        page = cls(file, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
-        page._refuse_unknown(folder)
+        try:
+            if file.size() != PAGE_SIZE:
+                reason = f"the commit page has {file.size()} bytes, not {PAGE_SIZE}"
+                raise Damaged(folder / FILE_NAME, 0, reason)
+            page = cls(file, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
+            page._refuse_unknown(folder)
+        except BaseException:
+            file.close()
+            raise
         return page
 
     @classmethod
@@ -126,7 +130,11 @@ class CommitPage:
             FileNotFoundError, Damaged, UnknownFormat: see ``look``.
         """
         page = cls.look(files, folder, boot_id)
-        page._file.lock(is_shared=True)
+        try:
+            page._file.lock(is_shared=True)
+        except BaseException:
+            page.close()
+            raise
         return page
 
     @property

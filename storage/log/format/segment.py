@@ -102,8 +102,12 @@ class Segment:
         path = folder / segment_name(header.number)
         files.unlink(path)  # an orphan: a crash came before a manifest named it
         file = files.open(path, create=True)
-        file.pwrite([encode_header(header)], 0)
-        file.sync()
+        try:
+            file.pwrite([encode_header(header)], 0)
+            file.sync()
+        except BaseException:
+            file.close()
+            raise
         return cls(path, file, header)
 
     @classmethod
@@ -116,9 +120,13 @@ class Segment:
         """
         path = folder / segment_name(number)
         file = files.open(path, writable=writable)
-        header = decode_header(file.pread(HEADER_SIZE, 0), path)
-        if header.number != number:
-            raise Damaged(path, 0, f"this is segment {header.number} under another name")
+        try:
+            header = decode_header(file.pread(HEADER_SIZE, 0), path)
+            if header.number != number:
+                raise Damaged(path, 0, f"this is segment {header.number} under another name")
+        except BaseException:
+            file.close()
+            raise
         return cls(path, file, header)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+
+_log = logging.getLogger("rundlet.store")
 
 
 class Background:
@@ -25,10 +28,11 @@ class Background:
         with self._lock:
             self._is_wanted = True
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(action,), name=self._name, daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def join(self) -> None:
         """Wait until the job no longer runs."""
@@ -44,4 +48,7 @@ class Background:
                     self._thread = None
                     return
                 self._is_wanted = False
-            action()
+            try:
+                action()
+            except Exception:  # later requests need this thread
+                _log.exception("%s failed unexpectedly", self._name)

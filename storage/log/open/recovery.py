@@ -244,23 +244,26 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
         segment = Segment.open(files, folder, manifest.active.number)
     except FileNotFoundError as ex:
         raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
-    durable = commit_page.durable or 0
-    size = segment.file.size()
-    is_here = segment_of(durable) == segment.number
-    end, time_us = find_end(segment, size, durable=offset_of(durable) if is_here else HEADER_SIZE)
-    if size > end:
-        segment.file.truncate(end)
-    if size > HEADER_SIZE:  # a header is durable before the manifest names its segment
-        _make_durable(segment, end, commit_page)
-    files.sync_folder(folder)
-    revision, last_time_us = _last_commit(segment, manifest, end)
-    if manifest.is_lax:
-        floor = revision + REVISION_GAP
-        oldest = min(manifest.oldest, Oldest(revision, last_time_us))
-        changed = manifest.changed(oldest=oldest)
-        manifest = dataclasses.replace(changed, revision_floor=floor)
-        write_manifest(files, folder, manifest)
-    segment.file.close()
+    try:
+        durable = commit_page.durable or 0
+        size = segment.file.size()
+        is_here = segment_of(durable) == segment.number
+        durable_end = offset_of(durable) if is_here else HEADER_SIZE
+        end, time_us = find_end(segment, size, durable=durable_end)
+        if size > end:
+            segment.file.truncate(end)
+        if size > HEADER_SIZE:  # a header is durable before the manifest names its segment
+            _make_durable(segment, end, commit_page)
+        files.sync_folder(folder)
+        revision, last_time_us = _last_commit(segment, manifest, end)
+        if manifest.is_lax:
+            floor = revision + REVISION_GAP
+            oldest = min(manifest.oldest, Oldest(revision, last_time_us))
+            changed = manifest.changed(oldest=oldest)
+            manifest = dataclasses.replace(changed, revision_floor=floor)
+            write_manifest(files, folder, manifest)
+    finally:
+        segment.file.close()
     commit_page.start(
         published=pack_position(segment.number, end),
         generation=manifest.generation,

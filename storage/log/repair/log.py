@@ -182,8 +182,8 @@ class LogRepair:
     def _holes(self) -> Iterator[Loss]:
         """Yield a loss for revisions that are in no segment and that no index file covers.
 
-        Commits have consecutive revisions, except across a gap of ``REVISION_GAP``. If an index
-        file covers the hole, the versions lost there are known from it.
+        Commits have consecutive revisions, except across a gap of ``REVISION_GAP``; a hole may be
+        beside one. If an index file covers the hole, the versions lost there are known from it.
         """
         sources = [source for source in self.sources if source.first_revision]
         sources.sort(key=lambda source: source.first_revision)
@@ -191,13 +191,16 @@ class LogRepair:
         for source, following in itertools.pairwise(sources):
             last = max(last, source.last_revision)
             first, end = last + 1, following.first_revision
-            is_hole = first < end < first + REVISION_GAP
             is_told = source.gaps or any(index.covers(first) for index in self.indexes)
-            if is_hole and not is_told:
-                reason = (
-                    f"revisions {first} to {end - 1} are in no segment; unless all were deletes"
-                )
-                yield Loss(source.path, source.end, 0, f"{reason}, they are lost")
+            if first < end < first + REVISION_GAP:
+                what = f"revisions {first} to {end - 1}"
+            elif first + REVISION_GAP < end < first + 2 * REVISION_GAP:
+                what = f"{end - first - REVISION_GAP} revisions between {first} and {end - 1}"
+            else:
+                continue
+            if not is_told:
+                reason = f"{what} are in no segment; unless all were deletes, they are lost"
+                yield Loss(source.path, source.end, 0, reason)
 
     def _kept(self, group: Group) -> list[SegmentState]:
         """Return the segments that a group becomes: itself, or what is left of it, rewritten."""

@@ -89,6 +89,9 @@ class Source:
             segment = Segment.open(files, folder, number, writable=False)
         except Damaged:
             return cls(number, path, file, end, is_end_known, 0, None)
+        except BaseException:
+            file.close()
+            raise
         return cls(number, path, file, end, is_end_known, segment.header.origin, segment)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from typing import Final
 
 from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
 from rundlet_server.storage.log.waiting.fifo import WaitersFolder, WakeupFifo
+
+_log: Final = logging.getLogger("rundlet.store")
 
 THREAD_NAME: Final = "rundlet-waiting"
 
@@ -93,7 +96,7 @@ class Waiting:
             if self._thread is None and not self._is_closed:
                 published = self._words[WORD_PUBLISHED]
                 self._thread = threading.Thread(
-                    target=self._sleep, args=(published,), name=THREAD_NAME, daemon=True
+                    target=self._run, args=(published,), name=THREAD_NAME, daemon=True
                 )
                 self._thread.start()
         try:
@@ -101,6 +104,17 @@ class Waiting:
         finally:
             with self._changed:
                 self._count -= 1
+
+    def _run(self, published: int) -> None:
+        """Sleep, and begin again after an unexpected error: the threads that wait need it."""
+        while True:
+            try:
+                return self._sleep(published)
+            except Exception:
+                _log.exception("the thread that waits for commits failed unexpectedly")
+            self._note(None)
+            published = 0  # so all threads look
+            time.sleep(_LOOK_EVERY_S)
 
     def _sleep(self, published: int) -> None:
         """Sleep until there is something new, and wake the threads that wait.

@@ -47,8 +47,7 @@ class Waker:
         self.close()
 
     def _wake(self, number: int) -> None:
-        if number != self._number:
-            self._look_for_new()
+        if number != self._number and self._look_for_new():
             self._number = number
         for name, descriptor in list(self._descriptors.items()):
             try:
@@ -61,15 +60,28 @@ class Waker:
         if not self._descriptors:
             self._folder.retire()
 
-    def _look_for_new(self) -> None:
-        names = self._folder.names()
+    def _look_for_new(self) -> bool:
+        """Open the FIFOs of newcomers; return false if the next commit must try again.
+
+        A FIFO may fail to open, as if no descriptor is free; the others are woken all the same.
+        """
+        try:
+            names = self._folder.names()
+        except OSError:
+            return False
         for name in self._descriptors.keys() - set(names):
             self._forget(name)
+        is_whole = True
         for name in names:
             if name not in self._descriptors:
-                descriptor = self._folder.open_for_writing(name)
+                try:
+                    descriptor = self._folder.open_for_writing(name)
+                except OSError:
+                    is_whole = False
+                    continue
                 if descriptor is not None:
                     self._descriptors[name] = descriptor
+        return is_whole
 
     def _forget(self, name: str) -> None:
         os.close(self._descriptors.pop(name))

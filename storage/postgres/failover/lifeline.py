@@ -11,6 +11,7 @@ ever, so its outcome is reported as unknown.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,7 @@ from typing import Final
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+_log: Final = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 SUSPICIOUS_S: Final = 3.0
 """A statement that takes so long makes the thread try to connect ..."""
@@ -67,10 +69,13 @@ class Lifeline:
     def _run(self) -> None:
         looked_s = time.monotonic()
         while not self._end.wait(LOOK_EVERY_S):
-            self._end_hopeless(time.monotonic())
-            if self._look_around and time.monotonic() - looked_s >= _LOOK_AROUND_EVERY_S:
-                self._look_around()
-                looked_s = time.monotonic()
+            try:
+                self._end_hopeless(time.monotonic())
+                if self._look_around and time.monotonic() - looked_s >= _LOOK_AROUND_EVERY_S:
+                    looked_s = time.monotonic()
+                    self._look_around()
+            except Exception:
+                _log.exception("the watch over the connections failed; it goes on")
 
     def _end_hopeless(self, now_s: float) -> None:
         """Shut the sockets of statements that will never be answered."""

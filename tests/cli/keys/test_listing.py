@@ -7,12 +7,15 @@ import io
 import json
 import random
 import shlex
+from contextlib import closing
 
 import pytest
 
 from rundlet import KeyInfo
 from rundlet_server.cli.commands.tree import Branch, tree_of
 from rundlet_server.cli.show.formats import table
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Place, run_on_terminal
 from tests.support.wire.served_model import served
@@ -191,6 +194,28 @@ def test_table_leaves_out_empty_columns_if_it_knows_all_rows():
     lines = list(table((">n", "note", "name"), many))
     assert lines[0].split() == ["n", "note", "name"]
     assert lines[-1].split() == ["1", "late", "a"]
+
+
+@pytest.mark.parametrize("output_format", ["table", "json", "jsonl", "csv", "tsv", None])
+@pytest.mark.parametrize("prefix", ["", "b/"])
+def test_a_folder_and_its_server_are_listed_alike(tmp_path, output_format, prefix):
+    folder = tmp_path / "store"
+    by_folder = Place(("--data", str(folder)))
+    by_folder.run("set", "a", "v", "--ttl", "1000h", "--meta", "owner=ann")
+    by_folder.run("mset", "b/1=x", "b/2/y=1", "b/2/z=2", "c=3")
+    formats = () if output_format is None else ("--format", output_format)
+    options = [
+        (*values, *long, *rest)
+        for values in ((), ("--values",))
+        for long in ((), ("--long",))
+        for rest in ((), ("--delimiter", "/"), ("--match", "*", "--reverse"))
+    ]
+    options += [("--tree",), ("--delimiter", "/", "--values", "--limit", "1")]
+    with closing(open_log_store(folder, StoreSettings())) as store, served(store) as url:
+        by_url = Place(("--url", url))
+        for chosen in options:
+            command = ("ls", prefix, *chosen, *formats)
+            assert by_folder.run(*command).out == by_url.run(*command).out, chosen
 
 
 def test_terminal_gets_no_control_characters_in_any_format():

@@ -37,10 +37,17 @@ def locked(own_node: EtcdNode) -> EtcdNode:
     return own_node
 
 
-def etcdctl(node: EtcdNode, *arguments: str) -> None:
+def change_password(node: EtcdNode, password: str) -> None:
+    etcdctl(
+        node, *["--user", "root:r00t", "user", "passwd", "me", "--interactive=false"], text=password
+    )
+
+
+def etcdctl(node: EtcdNode, *arguments: str, text: str = "") -> None:
     subprocess.run(
         [program("etcdctl"), "--endpoints", node.endpoint, *arguments],
         env=os.environ | {"ETCDCTL_API": "3"},
+        input=text.encode(),
         check=True,
         capture_output=True,
     )
@@ -75,6 +82,22 @@ def test_a_wrong_password_is_told_without_it(locked, login):
         open_store(StoreAddress.parse(f"etcd://{login}{locked.endpoint}/NAME"))
     assert "wr0ng" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_password_that_is_changed_makes_the_store_unavailable(locked):
+    store = open_store(StoreAddress.parse(f"etcd://me:s3cret@{locked.endpoint}/NAME"))
+    put(store, "a", b"1")
+    change_password(locked, "0ther")
+
+    for use in (store.stats, lambda: put(store, "a", b"2")):
+        with pytest.raises(Unavailable, match="refuses the user 'me'") as caught:
+            use()
+        assert "s3cret" not in str(caught.value)
+    assert "refuses the user" in store.health().reasons[0]
+    change_password(locked, "s3cret")
+    put(store, "a", b"2")
+    assert store.get("a").version == 2
+    store.close()
 
 
 @pytest.mark.parametrize("login", ["", "other:s3cret@"])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.errors import Compacted, InvalidRequest, Unavailable
 from rundlet_server.storage.etcd import tidying
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.cluster.requests import span
+from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.store import EtcdStore
-from rundlet_server.storage.etcd.tidying import Tidying
+from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
+from rundlet_server.storage.etcd.tidying import Tidier, Tidying
 from rundlet_server.storage.interface import Delete, Put
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
@@ -119,9 +124,40 @@ def test_another_store_of_the_cluster_keeps_what_it_needs(alone, own_node):
     other.close()
 
 
+def test_claim_of_a_clock_that_is_ahead_stops_no_compaction(own_node):
+    place = EtcdPlace.of(StoreAddress.parse(f"etcd://{own_node.endpoint}/claimed"))
+    clock, wrong = Clock(), Clock()
+    wrong.advance(3_600)
+    with closing(
+        EtcdStore(place, StoreSettings(clock=wrong, keep_for_s=0.0), tidy_s=None)
+    ) as other:
+        other._keeping.compact_if_due()
+    with closing(EtcdStore(place, StoreSettings(clock=clock), tidy_s=None)) as store:
+        put(store, "a", b"1")
+        second = put(store, "a", b"2").revision
+        clock.advance(61)
+
+        store._keeping.compact_if_due()
+
+        assert store.stats().oldest_revision == second
+        put(store, "a", b"3")
+        clock.advance(59)
+        store._keeping.compact_if_due()
+        assert store.stats().oldest_revision == second
+
+
 def test_history_is_kept_by_time_only(store):
     with pytest.raises(InvalidRequest, match="by time only"):
         store.retain(Retention(10, 60))
+
+
+def test_store_that_does_not_open_leaves_no_connection(address):
+    store = EtcdStore.__new__(EtcdStore)
+
+    with pytest.raises(InvalidRequest, match="by time only"):
+        store.__init__(EtcdPlace.of(address), StoreSettings(keep_versions=10))
+    with pytest.raises(Unavailable, match="closed"):
+        store.stats()
 
 
 def test_retention_is_set_when_the_store_is_opened(open_etcd):
@@ -147,3 +183,44 @@ def test_slots_that_no_one_writes_become_one(open_etcd, monkeypatch):
     put(stores[1], "1", b"345")  # its slot is gone: it takes another one
     assert (stores[2].stats().key_count, stores[2].stats().value_bytes) == (4, 9)
     assert stores[2].changes(0).next_since >= after.revision
+
+
+def test_a_wait_goes_on_after_an_unexpected_failure_of_the_watch(open_etcd, monkeypatch, caplog):
+    store = open_etcd()
+    has_failed = threading.Event()
+    works = CommitStream.take
+
+    def failing(stream: CommitStream, response: pb.WatchResponse) -> Iterator[CommitEvents]:
+        if not has_failed.is_set():
+            has_failed.set()
+            raise ValueError("a bug")
+        yield from works(stream, response)
+
+    monkeypatch.setattr(CommitStream, "take", failing)
+    revision = put(store, "a").revision
+    assert store.wait(revision, 0.01) == revision
+    assert has_failed.wait(PATIENCE_S)
+
+    with closing(open_etcd()) as other:
+        put(other, "a", b"later")
+
+    assert store.wait(revision, PATIENCE_S) > revision
+    assert "the watch of etcd failed unexpectedly" in caplog.text
+
+
+def test_tidying_goes_on_after_an_unexpected_failure(monkeypatch, caplog):
+    done = []
+
+    class Failing(Tidying):
+        def __init__(self) -> None:
+            pass
+
+        def expire(self) -> int:
+            done.append("tried")
+            raise ValueError("a bug")
+
+    with closing(Tidier(Failing(), 0.001)) as tidier:
+        tidier.start()
+        wait_for(lambda: len(done) > 1)
+
+    assert "the tidying of etcd failed unexpectedly" in caplog.text

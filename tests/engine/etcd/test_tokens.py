@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.errors import InvalidRequest, Unavailable
+from rundlet_server.storage.tokens import etcd as etcd_tokens
+from rundlet_server.storage.tokens.etcd import EtcdTokenWatch
+from rundlet_server.storage.tokens.interface import Token
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support.processes.servers import wait_for
 
@@ -43,3 +46,29 @@ def test_tokens_are_no_keys_of_the_store(address, store):
     open_tokens(address).add("app", "read")
 
     assert (store.count(), store.scan().keys, store.changes(0).events) == (0, [], [])
+
+
+def test_tokens_are_read_again_after_an_unexpected_failure(monkeypatch, caplog):
+    monkeypatch.setattr(etcd_tokens, "_LOOK_S", 0.01)
+    looks = []
+
+    def read() -> list[Token]:
+        looks.append("looked")
+        if len(looks) == 2:
+            raise ValueError("a bug")
+        return []
+
+    watch = EtcdTokenWatch(read)
+
+    wait_for(lambda: len(looks) > 2)
+    assert watch.current().find("a token") is None
+    assert "the look at the access tokens failed unexpectedly" in caplog.text
+
+
+def test_tokens_that_are_closed_leave_no_connection(address):
+    tokens = open_tokens(address)
+    tokens.add("app", "read")
+    tokens.close()
+
+    with pytest.raises(Unavailable, match="closed"):
+        tokens.read()

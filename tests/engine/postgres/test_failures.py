@@ -8,8 +8,10 @@ import threading
 import psycopg
 import pytest
 
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import (
     InvalidOperation,
+    InvalidRequest,
     OutcomeUnknown,
     ReadOnly,
     Unavailable,
@@ -17,6 +19,8 @@ from rundlet_server.storage.errors import (
 )
 from rundlet_server.storage.interface import Add
 from rundlet_server.storage.postgres.failover import lifeline
+from rundlet_server.storage.postgres.store import PostgresStore
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.backends import do, put, value
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.processes.servers import wait_for
@@ -186,6 +190,16 @@ def test_store_that_is_only_read_is_not_created(open_store, server, url):
         open_store(is_read_only=True)
     schema = url.partition("schema=")[2]
     assert server.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = '{schema}'") == []
+
+
+def test_store_that_does_not_open_leaves_no_connection(url):
+    store = PostgresStore.__new__(PostgresStore)
+
+    with pytest.raises(InvalidRequest, match="keep_versions"):
+        store.__init__(StoreAddress.parse(url), StoreSettings(keep_versions=0))
+    with pytest.raises(Unavailable):
+        store.stats()
+    assert not store._connections._lifeline._thread.is_alive()
 
 
 def test_content_type_that_no_column_holds_is_refused(store):

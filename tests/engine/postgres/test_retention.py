@@ -10,6 +10,7 @@ from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Delete, Restore
 from rundlet_server.storage.timeline import Moment, Retention
 from tests.support.backends import do, kinds, names, put, value
+from tests.support.models.model import Clock
 from tests.support.processes.servers import wait_for
 
 
@@ -141,6 +142,22 @@ def test_store_that_is_tended_logs_expiries_and_compacts(open_store, clock):
     assert wait_for(lambda: store.wait(3, 1.0) > 3)
     assert [event.kind for event in store.changes(3).events] == ["expire"]
     wait_for(lambda: store.stats().oldest_revision == 3)
+
+
+def test_claim_of_a_clock_that_is_ahead_stops_no_compaction(kept, open_store, clock):
+    wrong = Clock(clock.now_us + 3_600_000_000)
+    open_store(clock=wrong)._dropping.compact_if_due()
+    put(kept, "a", b"1")
+    put(kept, "a", b"2")
+    clock.advance(61)
+
+    kept._dropping.compact_if_due()
+
+    assert kept.stats().oldest_revision == 2
+    put(kept, "a", b"3")
+    clock.advance(59)
+    kept._dropping.compact_if_due()
+    assert kept.stats().oldest_revision == 2
 
 
 def test_loaded_rows_are_commits_of_up_to_a_thousand(store):

@@ -67,3 +67,12 @@ def test_no_request_is_admitted_if_the_tokens_cannot_be_read(address, server, ur
     for _ in range(2):
         with pytest.raises(Unavailable):
             watch.current()
+
+
+def test_tokens_that_are_closed_leave_no_connection(address):
+    tokens = open_tokens(address)
+    tokens.close()
+
+    with pytest.raises(Unavailable):
+        tokens.read()
+    assert not tokens._connections._lifeline._thread.is_alive()

@@ -6,6 +6,8 @@ import threading
 import time
 from contextlib import closing
 
+import pytest
+
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import Put, Txn
@@ -14,6 +16,7 @@ from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 from tests.support.disks.unsynced_files import UnsyncedFiles
+from tests.support.processes.servers import wait_for
 
 
 def test_syncs_go_on_while_index_files_are_verified(tmp_path, monkeypatch):
@@ -46,3 +49,28 @@ def test_syncs_go_on_while_index_files_are_verified(tmp_path, monkeypatch):
 
     assert len(synced_at) > 20
     assert any(synced_at[1:-1])
+
+
+@pytest.mark.parametrize("failure", [OSError("a full table of files"), ValueError("a bug")])
+@pytest.mark.parametrize("place", ["follower.refresh", "health.late_expiry"])
+def test_syncs_go_on_although_other_housekeeping_fails(tmp_path, monkeypatch, place, failure):
+    settings = StoreSettings(files=UnsyncedFiles(), sync="interval", sync_interval_s=0.01)
+    has_failed = threading.Event()
+
+    with closing(open_log_store(tmp_path, settings)) as store:
+        part, method = place.split(".")
+        works = getattr(getattr(store._parts, part), method)
+
+        def failing() -> object:
+            if threading.current_thread().name != "rundlet-housekeeping":
+                return works()
+            has_failed.set()
+            raise failure
+
+        monkeypatch.setattr(getattr(store._parts, part), method, failing)
+        assert has_failed.wait(PATIENCE_S)
+
+        store.commit(Txn([Put("key", b"value")]))
+
+        page = store._parts.commit_page
+        wait_for(lambda: (page.durable or 0) >= (page.published or 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import select
@@ -329,6 +330,42 @@ def test_a_waiter_that_does_not_read_never_blocks_a_writer(store):
     fifo.close()
 
 
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_fifo_that_cannot_be_opened_keeps_no_other_from_being_woken(
+    store, monkeypatch, code, is_listed
+):
+    known = store.waiting.open_fifo()
+    put(store)
+    known.clear()
+    newcomer = store.waiting.open_fifo()
+    works, failing = os.open, [newcomer._path]
+
+    def limited_open(path: Path, *arguments: int) -> int:
+        if path in failing:
+            raise OSError(code, os.strerror(code))
+        return works(path, *arguments)
+
+    def limited_list(_: Path) -> list[str]:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as limited:
+        limited.setattr(os, "open", limited_open)
+        if not is_listed:
+            limited.setattr(os, "listdir", limited_list)
+        for _ in range(2):
+            put(store)
+            assert is_readable(known.fileno(), 0)
+            known.clear()
+    assert not is_readable(newcomer.fileno(), 0)
+
+    put(store)
+
+    assert is_readable(newcomer.fileno(), 0)
+    known.close()
+    newcomer.close()
+
+
 def test_writers_find_every_newcomer(store):
     with contextlib.ExitStack() as stack:
         for _ in range(3):
@@ -425,6 +462,26 @@ def test_the_thread_ends_some_time_after_the_last_wait(store, monkeypatch):
         wait_for(lambda: not waiting_threads() and not fifos(store))
 
     assert store._parts.commit_page.waiters & 1 == 0
+
+
+def test_waits_go_on_after_an_unexpected_failure_of_the_thread(store, monkeypatch, caplog):
+    works, failures = WakeupFifo.wait, [OSError("a bug")]
+
+    def failing(fifo: WakeupFifo, timeout_s: float) -> None:
+        if failures:
+            raise failures.pop()
+        works(fifo, timeout_s)
+
+    monkeypatch.setattr(WakeupFifo, "wait", failing)
+    waits = in_threads(2, lambda: store.wait(0, NEVER_S))
+    wait_for(lambda: not failures)
+
+    put(store)
+
+    for thread in waits:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert "the thread that waits for commits failed unexpectedly" in caplog.text
 
 
 def test_thousands_of_waits_leave_no_descriptor_and_no_thread(store):

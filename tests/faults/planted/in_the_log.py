@@ -115,8 +115,8 @@ MUTANTS = (
     Mutant(
         "header-of-new-segment-not-synced",
         "storage/log/format/segment.py",
-        "        file.pwrite([encode_header(header)], 0)\n        file.sync()\n",
-        "        file.pwrite([encode_header(header)], 0)\n",
+        "            file.pwrite([encode_header(header)], 0)\n            file.sync()\n",
+        "            file.pwrite([encode_header(header)], 0)\n",
         (ORDER, POWER),
     ),
     Mutant(
@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "recovered-name-not-synced",
         OPENING,
-        "    files.sync_folder(folder)\n    revision",
-        "    revision",
+        "        files.sync_folder(folder)\n        revision",
+        "        revision",
         (ORDER, POWER),
     ),
     Mutant(
@@ -312,7 +312,7 @@ MUTANTS = (
     Mutant(
         "torn-tail-not-cut",
         OPENING,
-        "    if size > end:\n        segment.file.truncate(end)\n",
+        "        if size > end:\n            segment.file.truncate(end)\n",
         "",
         (RECOVERY, POWER),
     ),

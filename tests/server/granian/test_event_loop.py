@@ -118,6 +118,10 @@ def test_body_for_which_there_is_no_disk_space_is_refused(server: RundletServer,
 
     assert answer.status_code == 503
     assert "temporary directory" in answer.json()["detail"]
+    assert f'"request_id": "{answer.json()["request_id"]}"' in server.stderr
+    assert (
+        'rundlet_http_failures_total{problem="unavailable"}' in server.client.get("/metrics").text
+    )
     assert server.client.get("/v1/kv/spooled").status_code == 404
     assert server.client.put("/v1/kv/after", content=body).is_success
     assert "Traceback" not in server.stderr

@@ -16,6 +16,7 @@ from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.granian.bridge import Bridge
 from rundlet_server.server.granian.waiting import POOL_THREADS, LoopWaits
 from tests.support import PATIENCE_S
+from tests.support.wire.refusing import refuse
 
 LARGE = bytes(100_000)
 
@@ -51,7 +52,7 @@ def test_large_bodies_leave_threads_to_lists():
 
     async def main() -> None:
         waits = LoopWaits()
-        service = Service(app, is_short=lambda _: False, body_bytes_max=lambda _: len(LARGE))
+        service = Service(app, lambda _: False, lambda _: len(LARGE), refuse)
         bridge = Bridge(
             service, waits, ConnectionLimits(), receiving_bytes_max=2**30, is_ending=bool
         )

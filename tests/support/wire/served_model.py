@@ -14,6 +14,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.server.waitress.channel import Channel, Quick
 from rundlet_server.storage.interface import Store
+from tests.support.wire.refusing import refuse
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -31,9 +32,8 @@ def served_app(app: WSGIApplication, quick: Quick | None = None) -> Iterator[int
     """Serve an application until the block ends; return the port."""
     sockets: dict[int, wasyncore.dispatcher] = {}
     server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=4, ident=None)
-    server.channel_class = functools.partial(
-        Channel, quick=quick
-    )  # waitress itself would close the connection after each 204
+    # waitress itself would close the connection after each 204
+    server.channel_class = functools.partial(Channel, quick=quick, refuse=refuse)
     stop = threading.Event()
 
     def serve() -> None:
