@@ -64,7 +64,7 @@ _LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base, TOKENS.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 # An operation is an object; each member is two items: its name and its value. A put has up to eight
-# members besides metadata. The metadata of only one of the three lists is counted.
+# members besides metadata. Conditions have none, so two of the three lists may have metadata.
 _OP_ITEMS: Final = 18
 _METADATA_ITEMS: Final = 2 * METADATA_COUNT_MAX
 _BODY_ITEMS: Final = 16
@@ -125,7 +125,7 @@ def txn_body_items_max(limits: Limits) -> int:
     is higher than most transactions need, so that the error for one with a few operations too many
     names ``txn_ops_max``.
     """
-    return limits.txn_ops_max * (3 * _OP_ITEMS + _METADATA_ITEMS) + _BODY_ITEMS
+    return limits.txn_ops_max * (3 * _OP_ITEMS + 2 * _METADATA_ITEMS) + _BODY_ITEMS
 
 
 def mget_body_items_max(limits: Limits) -> int:

@@ -1,7 +1,7 @@
 """All errors of the client, in one tree.
 
     RundletError
-    ├── BadRequest            the caller must change the request; nothing was changed
+    ├── BadRequest            the caller must change the request, which changed nothing
     │   └── TooLarge          larger or longer than a setting of the server allows
     ├── Unauthorized          no token, or not a valid one
     ├── Forbidden             the token does not allow this
@@ -13,7 +13,7 @@
     ├── BackupGone            the lease of a backup has ended
     ├── Unavailable           not applied; try again later
     ├── OutcomeUnknown        the write may or may not have been applied
-    ├── ConnectionFailed      no server reached, or it broke off a read; nothing was changed
+    ├── ConnectionFailed      no server reached, or it broke off an answer; safe to repeat
     └── ServerError           an answer that only a faulty server sends
         └── Damaged           data on the server's disk is corrupted
 
@@ -33,7 +33,7 @@ class RundletError(Exception):
         problem: the problem's name (``read-only`` of ``/problems/read-only``), or empty.
         request_id: the id of the request in the server's log, or empty.
         line: of an import, the row at which it ended, from 1; 0 if there is none.
-        imported: of an import, the number of stored rows.
+        imported: of an import, the number of rows that are known to be stored.
     """
 
     status: int = 0
@@ -44,7 +44,10 @@ class RundletError(Exception):
 
 
 class BadRequest(RundletError):
-    """The request itself is wrong; nothing was changed."""
+    """The request itself is wrong, and changed nothing.
+
+    Of a call that sends several requests, such as ``set_many``, the earlier ones were applied.
+    """
 
 
 class TooLarge(BadRequest):
@@ -151,7 +154,12 @@ class OutcomeUnknown(RundletError):
 
 
 class ConnectionFailed(RundletError):
-    """No server was reached, or it broke off the answer to a read; nothing was changed."""
+    """No server was reached, or it broke off the answer to a request that is safe to repeat.
+
+    Most requests that are safe to repeat are reads. ``set_many``, ``import_`` with ``replace`` and
+    ``erase`` may have been applied, in part or as a whole. Of any other call that sends several
+    requests, the earlier ones were applied. In all other cases, nothing was changed.
+    """
 
 
 class ServerError(RundletError):

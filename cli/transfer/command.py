@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -291,9 +292,9 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         with file.open("wb") as output, packing(file, output) as packed:
             yield packed
         return
-    part = file.with_name(file.name + ".part")
+    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as output:
+        with part.open("xb") as output:
             with packing(file, output) as packed:
                 yield packed
             output.flush()

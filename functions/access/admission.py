@@ -7,6 +7,7 @@ resources call ``require_keys`` and ``visible_prefix`` for every key that they t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -258,6 +259,13 @@ def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:
     own = _own_prefix(caller)
     if not all(key.startswith(own) for key in keys):
         raise _outside(caller)
+
+
+def count_covered(environ: Mapping[str, object], keys: Iterable[str]) -> int:
+    """Return how many keys come before the first one that the caller's token does not cover."""
+    caller = environ.get(_CALLER)
+    own = _own_prefix(caller) if isinstance(caller, Caller) else ""
+    return sum(1 for _ in itertools.takewhile(lambda key: key.startswith(own), keys))
 
 
 def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.timeline import Changes, Timeline
 
-EventBytes: Final = 256
+EVENT_BYTES: Final = 256
 """Approximate size of an event in bytes, without its key, value and metadata."""
 
 
@@ -61,7 +61,7 @@ def reach(page: Changes, bytes_max: int) -> tuple[int, int]:
     """Return the revision up to which commits fit, and their size; the first one always fits."""
     until, fitting, size = 0, 0, 0
     for event in page.events:
-        size += EventBytes + len(event.key) + event.size + metadata_bytes(event.metadata)
+        size += EVENT_BYTES + len(event.key) + event.size + metadata_bytes(event.metadata)
         if event.is_last:
             if until and size > bytes_max:
                 return until, fitting

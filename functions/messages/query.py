@@ -71,17 +71,16 @@ class Query:
         """Return a revision, 0 included."""
         return self._whole(name, "a revision", least=0)
 
-    def seconds(self, name: str, *, most: float, limit: str) -> float:
-        """Return a number of seconds up to ``most``, the limit named ``limit``; 0 by default."""
+    def seconds(self, name: str, *, most: float, limit: str = "") -> float:
+        """Return a number of seconds up to ``most``, 0 by default; ``limit`` names a limit."""
         text = self._options.get(name)
         if text is None:
             return 0
         seconds = float(text) if _DECIMAL.fullmatch(text) else math.nan
         if 0 <= seconds <= most:
             return seconds
-        raise bad_query(
-            f"the option '{name}' must be a number of seconds from 0 to {most:g} ({limit})"
-        )
+        reach = f"0 to {most:g} ({limit})" if limit else f"0 to {most:g}"
+        raise bad_query(f"the option '{name}' must be a number of seconds from {reach}")
 
     def version(self, name: str) -> int | None:
         """Return a version of a key, from 1."""

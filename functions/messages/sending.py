@@ -240,6 +240,12 @@ class LargeBody:
         return piece
 
 
+def link_next(resp: falcon.Response, next_url: str | None) -> None:
+    """Link the next page. Call it after ``Hold.send``: a refused answer has no link."""
+    if next_url is not None:
+        resp.set_header("Link", f'<{next_url}>; rel="next"')
+
+
 def _nothing(_start: int, _size: int) -> bytes:
     return b""
 

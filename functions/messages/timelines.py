@@ -5,7 +5,7 @@ As in ``answers``, these types are shown in the OpenAPI document.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Final, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
@@ -14,6 +14,9 @@ from rundlet_server.functions.messages.bodies import encode
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import timeline as storage
 from rundlet_server.storage.bounds import KEEP_FOR_S_MAX, KEEP_VERSIONS_MAX
+
+ERASE_WAIT_S_MAX: Final = 60.0
+"""An erasure may wait so long for the bytes to be removed."""
 
 NextUrl = Annotated[str, Meta(description="URL of the next page, as in Link.")]
 

@@ -22,6 +22,9 @@ from rundlet_server.storage.tokens.interface import TokenSource
 _MAINTENANCE_GRACE_S: Final = 10.0
 """Time for the maintenance process to start after the server, or to restart after it died."""
 
+HUNG_ENDED_S: Final = 15
+"""After so long without progress, the server ends and replaces a process."""
+
 
 class Readiness:
     """Checks whether a server is ready. Any thread may call it."""
@@ -77,7 +80,7 @@ class Readiness:
     def _hung(self) -> list[str]:
         return [
             f"the {process.role} process {process.pid} has not moved for {late_ms // 1_000} s: it"
-            " is stopped, or hangs; the server ends and replaces it after 15 s"
+            f" is stopped, or hangs; the server ends and replaces it after {HUNG_ENDED_S} s"
             for process, late_ms in hung_processes(self._store.counters.shared).items()
         ]
 

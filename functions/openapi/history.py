@@ -7,7 +7,12 @@ from rundlet_server.functions.messages.rollbacks import (
     RollbackAnswer,
     RollbackRequest,
 )
-from rundlet_server.functions.messages.timelines import ErasedAnswer, HistoryPage, Retention
+from rundlet_server.functions.messages.timelines import (
+    ERASE_WAIT_S_MAX,
+    ErasedAnswer,
+    HistoryPage,
+    Retention,
+)
 from rundlet_server.functions.openapi.parts import (
     IDEMPOTENCY_KEY,
     REPLAYED,
@@ -80,8 +85,8 @@ def _erase(route: str) -> Json:
         "parameters": [
             query(
                 "wait",
-                "Answer when the bytes are gone, or after so many seconds, at most 60.",
-                schema("TtlSeconds"),
+                "Answer when the bytes are gone, or after so many seconds.",
+                {"type": "number", "minimum": 0, "maximum": ERASE_WAIT_S_MAX, "default": 0},
             ),
         ],
         "responses": {"200": done, **problems(400, 403, 404, 406, 414, 503, 504, 507)},

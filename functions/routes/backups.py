@@ -85,21 +85,25 @@ class BackupFileResource:
         wanted = range_of(header, found.file.size) if header and is_current else None
         if wanted is not None:
             first, last = wanted
-            resp.status = 206
-            resp.set_header("Content-Range", f"bytes {first}-{last}/{found.file.size}")
         with self._sending.hold() as hold:
             hold.send_value(req, resp, _Whole(found), first=first, size=last + 1 - first)
+        # Only now: a request that fails before gets an answer without these headers.
+        _describe(resp, found)
+        if wanted is not None:
+            resp.status = 206
+            resp.set_header("Content-Range", f"bytes {first}-{last}/{found.file.size}")
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, id: str, file: str) -> None:
         """Answer as GET does, without the file; a range is ignored."""
         found = self._found(req, resp, id, file)
         if found is not None:
+            _describe(resp, found)
             resp.content_length = found.file.size
 
     def _found(
         self, req: falcon.Request, resp: falcon.Response, backup_id: str, name: str
     ) -> OpenBackupFile | None:
-        """Return a file, its headers set; ``None`` if a precondition decided the answer."""
+        """Return a file; ``None`` if a precondition decided the answer."""
         Query(req)
         opened = self._store.backups.open(backup_id, name) if _FILE_NAME.fullmatch(name) else None
         if opened is None:
@@ -109,16 +113,9 @@ class BackupFileResource:
         if status == 412:
             detail = "the file has another hash than If-Match says; look at the backup again"
             raise Problem(412, "precondition-failed", detail)
-        resp.set_headers(
-            {
-                "ETag": _tag(opened),
-                "Cache-Control": "no-store",
-                "Accept-Ranges": "bytes",
-                "X-Content-Type-Options": "nosniff",
-            }
-        )
         if status == 304:
             resp.status = 304
+            _describe(resp, opened)
             return None
         resp.content_type = "application/octet-stream"
         return opened
@@ -132,6 +129,18 @@ class _Whole:
 
     def verify(self) -> None:
         """Do nothing: see the class."""
+
+
+def _describe(resp: falcon.Response, opened: OpenBackupFile) -> None:
+    """Set the headers of a file."""
+    resp.set_headers(
+        {
+            "ETag": _tag(opened),
+            "Cache-Control": "no-store",
+            "Accept-Ranges": "bytes",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
 
 
 def _tag(opened: OpenBackupFile) -> str:

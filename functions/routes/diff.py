@@ -14,7 +14,7 @@ from rundlet_server.functions.messages.cursors import Cursors
 from rundlet_server.functions.messages.moments import at_of
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.rollbacks import encode_diff
-from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.messages.sending import SendingGate, link_next
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import DIFF
 from rundlet_server.storage.past.differences import differences, moment_of
@@ -60,12 +60,12 @@ class DiffResource:
             cursor = self._cursors.encode(before, after, resume=page.resume)
             options = {"prefix": prefix, "limit": limit, "cursor": cursor}
             next_url = f"{DIFF.path}?{urlencode(options)}"
-            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         revisions = (before.revision, after.revision)
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_diff(revisions, page.found, next_url, media_type))
+        link_next(resp, next_url)
 
     def _span(self, query: Query) -> _Span:
         """Read the moments to compare.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 from urllib.parse import quote, urlencode
 
 import falcon
@@ -12,17 +11,18 @@ from rundlet_server.functions.access.admission import note_revision, require_key
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import Query
-from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.messages.sending import SendingGate, link_next
 from rundlet_server.functions.messages.target import decode_percent
-from rundlet_server.functions.messages.timelines import encode_erased, encode_history
+from rundlet_server.functions.messages.timelines import (
+    ERASE_WAIT_S_MAX,
+    encode_erased,
+    encode_history,
+)
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS, Route
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.timeline import History
-
-WAIT_S_MAX: Final = 60.0
-"""An erasure is answered after so long, even if the bytes are not removed yet."""
 
 
 class HistoryResource:
@@ -57,11 +57,11 @@ class HistoryResource:
         next_url = None
         if history.resume is not None:
             next_url = self._next_page(key, limit, history.resume)
-            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_history(name, history, next_url, media_type))
+        link_next(resp, next_url)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Erase every version for good."""
@@ -69,7 +69,7 @@ class HistoryResource:
         require_keys(req.env, (name,))
         self._store.require_writable()
         self._store.require("erase")
-        wait_s = min(Query(req, "wait").ttl_s("wait") or 0, WAIT_S_MAX)
+        wait_s = Query(req, "wait").seconds("wait", most=ERASE_WAIT_S_MAX)
         media_type = answer_type(req)
         erased = self._store.erase(name, wait_s=wait_s)
         if not erased.is_found:

@@ -20,7 +20,7 @@ from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.cursors import Cursors
 from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.query import Query, bad_query, glob_given
-from rundlet_server.functions.messages.sending import Hold, SendingGate
+from rundlet_server.functions.messages.sending import Hold, SendingGate, link_next
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.functions.routes.deletions import DeletionRequest, encode_deletion, stopped
@@ -66,8 +66,8 @@ class KeysResource:
             if page.resume is not None:
                 cursor = self._cursors.encode(page.moment, resume=page.resume)
                 next_url = selection.next_page(cursor)
-                resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
+        link_next(resp, next_url)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the count of keys on all pages, without reading a page.

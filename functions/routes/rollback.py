@@ -61,13 +61,13 @@ class RollbackResource:
         if done is None:
             to = moment_of(self._store, asked.where(self._store.moment))
             done = self._roll_back(to, scope, is_dry=is_dry, idempotency=repeat)
-        mark_replay(resp, is_replay=done.is_replay)
         note_keys(req.env, (change.key for change in done.changes))
         if (done.changes and not is_dry) or done.is_replay:
             note_revision(req.env, done.revision)
         resp.content_type = media_type
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_rollback(done, media_type, dry_run=is_dry))
+        mark_replay(resp, is_replay=done.is_replay)
 
     def _roll_back(
         self, to: Moment, scope: Scope, *, is_dry: bool, idempotency: Idempotency | None

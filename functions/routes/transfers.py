@@ -9,7 +9,11 @@ from typing import Final, TypedDict
 
 import falcon
 
-from rundlet_server.functions.access.admission import require_keys, visible_prefix
+from rundlet_server.functions.access.admission import (
+    count_covered,
+    require_keys,
+    visible_prefix,
+)
 from rundlet_server.functions.limits import import_body_bytes_max
 from rundlet_server.functions.messages.bodies import (
     accepts_gzip,
@@ -90,10 +94,10 @@ class ExportResource:
         writer = writer_of(name, clock_ahead_us(self._store))
         export = Export(self._store, writer, prefix=prefix, at=at)
         stack.enter_context(self._store.hold(export.moment.revision))
+        pieces = _begun(export, 1 + bool(writer.head))
         resp.content_type = MEDIA_TYPES[name]
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept-Encoding")))
         resp.set_header("KV-Revision", str(export.moment.revision))
-        pieces = _begun(export, 1 + bool(writer.head))
         if not accepts_gzip(req):
             return pieces, writer.broken_end
         resp.set_header("Content-Encoding", "gzip")
@@ -201,11 +205,8 @@ def _covered(req: falcon.Request, rows: Rows) -> tuple[Rows, Problem | None]:
     try:
         require_keys(req.env, (row[0].decode() for row in rows.rows))
     except Problem as ex:
-        for count, row in enumerate(rows.rows):
-            try:
-                require_keys(req.env, (row[0].decode(),))
-            except Problem:
-                return rows.first(count), ex
+        covered = count_covered(req.env, (row[0].decode() for row in rows.rows))
+        return rows.first(covered), ex
     return rows, None
 
 

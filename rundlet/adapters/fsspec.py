@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, ClassVar, TypeAlias
@@ -178,7 +178,8 @@ class RundletFileSystem(AsyncFileSystem):
             return
         value = await self._read(self._strip_protocol(path1))
         key = self._strip_protocol(path2)
-        await self.client.set(key, value.data, content_type=value.content_type, meta=value.meta)
+        about: Options = {"content_type": value.content_type, "meta": value.meta}
+        await self.client.set(key, value.data, ttl=_ttl_left(value.expires), **about)
 
     async def _rm_file(self, path: str, **_: object) -> None:
         if not await self.client.delete(self._strip_protocol(path)):
@@ -263,7 +264,8 @@ class RundletFile(AbstractBufferedFile):
 
     A file that is open for reading has the value that the key had when it was opened. Written bytes
     are kept in memory, or in a temporary file if they exceed a block. Appending also writes the
-    whole value, and fails if the key was written since it was opened.
+    whole value, and fails if the key was written since it was opened. It keeps the time of expiry,
+    content type and metadata that are not given.
     """
 
     DEFAULT_BLOCK_SIZE: ClassVar = 512 * 1024
@@ -283,8 +285,9 @@ class RundletFile(AbstractBufferedFile):
         **options: Options,
     ) -> None:
         """See ``RundletFileSystem``."""
-        kind = content_type or content_type_of(path)
-        self._about: Options = {"ttl": ttl, "content_type": kind, "meta": meta}
+        self._ttl = ttl
+        self._expires: datetime | None = None
+        self._about: Options = {"content_type": content_type, "meta": meta}
         self._is_new = mode == "xb"
         self._etag: str | None = None
         if mode == "xb" and fs.exists(path):
@@ -297,7 +300,16 @@ class RundletFile(AbstractBufferedFile):
             self._is_new = value is None
             if value is not None:
                 self._etag = value.etag
+                self._keep(value)
                 self.loc = self._written.write(value.data)
+        self._about["content_type"] = self._about["content_type"] or content_type_of(path)
+
+    def _keep(self, value: Value) -> None:
+        """Keep what is not given for the value to append to."""
+        self._expires = value.expires
+        self._about["content_type"] = self._about["content_type"] or value.content_type
+        if self._about["meta"] is None:
+            self._about["meta"] = value.meta
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         read: bytes = sync(
@@ -328,7 +340,9 @@ class RundletFile(AbstractBufferedFile):
 
     async def _store(self, written: IO[bytes]) -> None:
         client = self.fs.client
-        about: Options = {**self._about, "if_absent": self._is_new, "if_match": self._etag}
+        ttl = _ttl_left(self._expires) if self._ttl is None else self._ttl
+        demand: Options = {"if_absent": self._is_new, "if_match": self._etag}
+        about: Options = {**self._about, **demand, "ttl": ttl}
         is_small = written.tell() <= self.blocksize
         written.seek(0)
         with _exclusive(self.path, is_exclusive=self.mode == "xb"):
@@ -347,6 +361,11 @@ def _exclusive(key: str, *, is_exclusive: bool) -> Iterator[None]:
         if not is_exclusive:
             raise
         raise FileExistsError(key) from ex
+
+
+def _ttl_left(expires: datetime | None) -> float | None:
+    """Return the seconds until a value expires; at least the shortest that a server accepts."""
+    return None if expires is None else max(0.001, (expires - datetime.now(UTC)).total_seconds())
 
 
 def _tell(callback: Callback, size: int) -> None:

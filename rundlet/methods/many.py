@@ -146,7 +146,7 @@ class ManyMethods(Methods):
         """Store any number of values in requests of a few megabytes, and return their number.
 
         This is not a transaction; see ``txn``. If it fails, ``imported`` of the error is the number
-        of stored values.
+        of values that are known to be stored.
 
         Args:
             values: a mapping of keys to values, or pairs of them.

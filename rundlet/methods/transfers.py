@@ -95,7 +95,8 @@ class TransferMethods(Methods):
 
         Raises:
             Conflict: with ``fail``, a key has a value.
-            RundletError: any other error; ``imported`` is the number of stored rows.
+            RundletError: any other error; ``imported`` is the number of rows that are known
+                to be stored.
         """
         return self._feed(Importing(on_conflict, progress), rows)
 

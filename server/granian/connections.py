@@ -10,6 +10,7 @@ other systems this module closes no connection.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import socket
@@ -34,6 +35,19 @@ _IS_LISTED: Final = sys.platform == "linux"
 # acknowledgement was sent (always 0), data was received.
 _TIMES: Final = struct.Struct("=44xIII")
 _INT: Final = struct.Struct("=i")
+
+_ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of asm-generic/socket.h; Python has no name for it
+_FILTER: Final = b"".join(
+    struct.pack("=HBBI", *step)
+    for step in (
+        (0x30, 0, 0, 13),  # load the byte of the flags
+        (0x54, 0, 0, 0x12),  # SYN and ACK of them
+        (0x15, 0, 1, 0x02),  # only SYN: go on, else skip the next step
+        (0x06, 0, 0, 0),  # drop the segment
+        (0x06, 0, 0, 0xFFFF_FFFF),  # keep it
+    )
+)
+"""A program of the Berkeley Packet Filter; it drops segments of TCP that ask for a connection."""
 
 Peer = tuple[str, str]
 """The address and port of a client."""
@@ -119,6 +133,22 @@ def _close_idle(limit_s: float) -> None:
         if traffic.unsent_bytes and traffic.idle_s > limit_s:
             with contextlib.suppress(OSError):  # it has ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+def admit_no_more() -> None:
+    """Let no new connection come to the listening sockets of this process.
+
+    Granian, when it stops, closes those that it has accepted and not read from, and those that
+    wait to be accepted. A proxy that has sent a write over such a connection cannot know that it
+    was not applied. From now on the system ignores a client that connects. The client asks again
+    after a second, and is refused if the socket was closed meanwhile.
+    """
+    program = ctypes.create_string_buffer(_FILTER, len(_FILTER))
+    option = struct.pack("@HP", len(_FILTER) // 8, ctypes.addressof(program))
+    with contextlib.suppress(OSError):  # no free descriptor, or the system has no such filters
+        for listener in _connections():
+            if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, option)
 
 
 def _connections() -> Iterator[socket.socket]:

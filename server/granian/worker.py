@@ -25,7 +25,7 @@ from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.functions.waits import Waits
 from rundlet_server.server.granian.bridge import Bridge
-from rundlet_server.server.granian.connections import close_unread
+from rundlet_server.server.granian.connections import admit_no_more, close_unread
 from rundlet_server.server.granian.respawns import Shared
 from rundlet_server.server.granian.shortcut import install
 from rundlet_server.server.granian.waiting import LoopWaits
@@ -159,7 +159,9 @@ class _Stop:
         loop = self._loop
         if loop is None:
             os._exit(0)  # the app is still being made: no request is in flight
-        # Granian loses a signal that arrives between installing its handler and listening.
+        admit_no_more()
+        # Connections that are new send their request meanwhile. And Granian loses a signal that
+        # arrives between installing its handler and listening.
         time.sleep(_SETTLE_S)
         loop.call_soon_threadsafe(self._pass_on)
 

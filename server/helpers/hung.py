@@ -15,11 +15,12 @@ import threading
 from pathlib import Path
 from typing import Final, Self
 
+from rundlet_server.functions.monitoring.readiness import HUNG_ENDED_S
 from rundlet_server.storage.counting.heartbeat import beats
 from rundlet_server.storage.counting.rows import CountingProcess
 
 _EVERY_S: Final = 1.0
-_LOOKS_MAX: Final = 15
+_LOOKS_MAX: Final = round(HUNG_ENDED_S / _EVERY_S)
 """How many checks in a row must find no progress of a process. Checks are counted, not seconds: if
 this process is stopped together with the others, they get the full time after all continue."""
 

@@ -7,18 +7,24 @@ removes it. Process ids play no part in this, because the system reuses them.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
 from rundlet_server.server.helpers.watched import module_command
 
 _PREFIX: Final = "rundlet-run-"
+_UNNAMED_PREFIX: Final = ".rundlet-new-"
+_UNNAMED_S: Final = 60.0
+"""A folder without its name for longer is of a server that was killed before it locked it."""
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 # names in it are random, folders mode 0700
 
 
@@ -40,7 +46,7 @@ class ScratchFolder:
         """
         base = base or _default_base()
         sweep(base)
-        unnamed = Path(tempfile.mkdtemp(prefix=".rundlet-new-", dir=base))
+        unnamed = Path(tempfile.mkdtemp(prefix=_UNNAMED_PREFIX, dir=base))
         self._lock = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.path = unnamed.rename(base / f"{_PREFIX}{secrets.token_hex(8)}")
@@ -68,7 +74,7 @@ class ScratchFolder:
 
 def sweep(base: Path) -> None:
     """Remove the orphaned folders of this user."""
-    for path in base.glob(f"{_PREFIX}*"):
+    for path in (*base.glob(f"{_PREFIX}*"), *_old_unnamed(base)):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -81,6 +87,14 @@ def sweep(base: Path) -> None:
             continue  # its server is alive
         finally:
             os.close(lock)
+
+
+def _old_unnamed(base: Path) -> Iterator[Path]:
+    """Yield the folders that have not got their name in time; the server may have been killed."""
+    for path in base.glob(f"{_UNNAMED_PREFIX}*"):
+        with contextlib.suppress(OSError):  # it has just got its name
+            if path.lstat().st_mtime < time.time() - _UNNAMED_S:
+                yield path
 
 
 def _default_base() -> Path:

@@ -72,6 +72,13 @@ class WatchedProcess:
             # A group of its own: Ctrl-C in the terminal is for the server, which ends us in turn.
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0)
 
+    def _try_to_start(self) -> None:
+        """Start the helper; if the system has no room for a process, the next round tries again."""
+        try:
+            self._start()
+        except OSError as ex:
+            _logger.warning("the %s process could not be started: %s", self._name, ex)
+
     def _watch(self) -> None:
         back_off_s = self._back_off_first_s
         while self._process is not None and not self._is_ending.is_set():
@@ -82,7 +89,7 @@ class WatchedProcess:
                 back_off_s = self._back_off_first_s
             if not self._is_ending.wait(back_off_s):
                 _logger.warning("the %s process ended with %d; starting it again", self._name, code)
-                self._start()
+                self._try_to_start()
             back_off_s = min(back_off_s * 2, _BACK_OFF_MAX_S)
 
 

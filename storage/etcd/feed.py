@@ -98,7 +98,7 @@ class Feed:
                     yield commit
                     if commit.revision >= end:
                         return
-        raise FailedCall("unknown", "the watch ended early")
+            raise FailedCall("unknown", "the watch ended early")
 
 
 class _Page:

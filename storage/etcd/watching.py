@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.etcd.cluster.client import WatchStream
+from rundlet_server.storage.etcd.cluster.client import FailedCall, WatchStream
 from rundlet_server.storage.etcd.cluster.requests import one
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
@@ -123,7 +123,12 @@ class Watching:
                 self._stopping.wait(_FAULT_PAUSE_S)
 
     def _follow(self) -> None:
-        """Watch until the stream breaks or falls silent."""
+        """Watch until commits that were not seen are compacted, or until the store is closed.
+
+        Raises:
+            FailedCall: the stream broke, fell silent, or ended early.
+            Unavailable: no node answers.
+        """
         self._views.client.range(one(self._views.layout.slots))  # chooses a node that answers
         commits = CommitStream(self._views.layout, self._views.base)
         self._requests = queue.SimpleQueue()
@@ -142,7 +147,7 @@ class Watching:
                     break
                 for commit in commits.take(response):
                     self._keep(commit)
-        self._stopping.wait(_PAUSE_S)  # a gateway may end every watch at once, without an error
+            raise FailedCall("unknown", "the watch ended early")
 
     def _keep(self, commit: CommitEvents) -> None:
         with self._condition:

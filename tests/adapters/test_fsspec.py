@@ -6,6 +6,7 @@ import os
 import pickle
 import tracemalloc
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from fsspec.callbacks import Callback  # noqa: E402
 from fsspec.tests import abstract  # noqa: E402 - it may not be there
 
 from rundlet.adapters.fsspec import RundletFileSystem  # noqa: E402
+from tests.support import PATIENCE_S  # noqa: E402
 
 fsspec.register_implementation("rundlet", RundletFileSystem)  # as its entry point does
 
@@ -139,6 +141,35 @@ def test_an_address_names_server_and_key():
     assert isinstance(filesystem, RundletFileSystem)
     assert (filesystem.client.url, path) == ("http://127.0.0.1:1", "folder/a b?c#d")
     assert filesystem.unstrip_protocol(path) == "rundlet://127.0.0.1:1/folder/a b?c#d"
+
+
+def test_appending_keeps_type_metadata_and_expiry(filesystem, client: Client, prefix):
+    path = f"{prefix}log.txt"
+    client.set(path, "1", content_type="text/x-rare", meta={"of": "Ada"}, ttl=PATIENCE_S)
+    before = client.get(path)
+
+    with filesystem.open(path, "ab") as file:
+        file.write(b"2")
+    after = client.get(path)
+
+    assert (after.text, after.content_type, after.meta) == ("12", "text/x-rare", {"of": "Ada"})
+    assert abs(after.expires - before.expires) < timedelta(seconds=PATIENCE_S / 2)
+
+    with filesystem.open(path, "ab", content_type="text/plain", meta={}, ttl=1_000) as file:
+        file.write(b"3")
+    after = client.get(path)
+
+    assert (after.text, after.content_type, after.meta) == ("123", "text/plain", {})
+    assert after.expires > before.expires + timedelta(seconds=PATIENCE_S)
+
+
+def test_a_copy_keeps_the_expiry(filesystem, client: Client, prefix):
+    client.set(f"{prefix}a", "v", ttl=PATIENCE_S)
+
+    filesystem.cp_file(f"{prefix}a", f"{prefix}b")
+
+    kept = client.get(f"{prefix}a").expires
+    assert abs(client.get(f"{prefix}b").expires - kept) < timedelta(seconds=PATIENCE_S / 2)
 
 
 def test_a_copy_keeps_type_and_metadata(filesystem, client: Client, prefix):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from rundlet_server.cli.transfer.command import _output
 from rundlet_server.functions.transfer.formats import EXPORTED
 from rundlet_server.storage.bounds import TTL_S_MAX
 from rundlet_server.storage.errors import DiskFull
@@ -432,6 +433,19 @@ def test_the_format_of_an_export_is_recognized_on_stdin(place, tmp_path, chosen)
 
     assert ended.text == "imported 2 lines\n"
     assert copy.run("export", "--format", "csv").out == place.run("export", "--format", "csv").out
+
+
+def test_two_exports_into_one_file_at_once_are_both_complete(tmp_path):
+    file = tmp_path / "all.jsonl"
+
+    with _output(file) as first:
+        first.write(b"1")
+        with _output(file) as second:
+            second.write(b"2")
+        assert file.read_bytes() == b"2"
+
+    assert file.read_bytes() == b"1"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_keys_that_have_a_value_are_skipped_or_end_the_import(place, tmp_path):

@@ -156,7 +156,7 @@ def restart_each(engine: str, kind: str, place: Path, *, rounds: int) -> Use:
         using(front) as use,
     ):
         for number in (0, 1) * rounds:
-            time.sleep(1.5)  # longer than nginx leaves out a server that was away
+            time.sleep(2)  # nginx, which counts whole seconds, uses a server that was away again
             pair.restart(number)
         time.sleep(0.5)
     return use

@@ -423,6 +423,17 @@ def test_refusals_are_counted_by_reason(guarded: Guarded):
     assert 'rundlet_refused_total{reason="forbidden"} 2' in metrics
 
 
+def test_refused_import_is_counted_once(guarded: Guarded):
+    _, secret = guarded.file.add("app", "write", prefix="app/")
+    _, whole = guarded.file.add("all", "read")
+    row = {"key": "other", "text": "x"}
+    guarded.ask("POST", "/v1/import?format=jsonl", row, secret)
+
+    metrics = guarded.ask("GET", "/metrics", None, whole).text
+
+    assert 'rundlet_refused_total{reason="forbidden"} 1' in metrics
+
+
 def test_audit_tells_writes_and_refusals_and_no_reads(guarded: Guarded):
     token, secret = guarded.file.add("app", "write", prefix="app/")
     guarded.ask("GET", "/v1/kv/app/1", None, secret)

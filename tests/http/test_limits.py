@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cbor2
 import falcon.testing
 import pytest
 
@@ -15,6 +17,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.messages.uploads import DecodingTurns
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage.bounds import METADATA_COUNT_MAX
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -71,6 +74,28 @@ def test_error_names_the_limit_and_the_option_that_sets_it(
     assert answer.json["got"] > answer.json["limit"]
     assert f"{name} is {answer.json['limit']}" in answer.json["detail"]
     assert SET_BY[name] in answer.json["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/cbor"])
+def test_largest_transaction_with_all_metadata_has_few_enough_items(
+    tmp_path: Path, media_type: str
+):
+    limits = Limits()
+    given = {
+        **{"content_type": "text/plain", "ttl": 60, "base64": None, "value": None},
+        "meta": {f"name-{number}": "v" for number in range(METADATA_COUNT_MAX)},
+    }
+    puts = [{**PUT, **given, "key": f"k{number}"} for number in range(limits.txn_ops_max)]
+    condition = {"revision": 0, "exists": False, "version": None}
+    conditions = [{"key": put["key"], **condition} for put in puts]
+    body = {"if": conditions, "then": puts, "else": puts}
+    encode = cbor2.dumps if media_type == "application/cbor" else json.dumps
+    with contextlib.closing(open_log_store(tmp_path / "data", StoreSettings())) as store:
+        api = falcon.testing.TestClient(create_app(store))
+        headers = {"Content-Type": media_type}
+        answer = api.simulate_post("/v1/txn", body=encode(body), headers=headers)
+
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/cbor"])

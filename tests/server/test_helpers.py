@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,24 @@ def test_dead_helper_is_started_again(helper_command, pid_file):
     assert not any(is_running(pid) for pid in helper_pids(pid_file))
 
 
+def test_helper_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, helper_command, pid_file, caplog: pytest.LogCaptureFixture
+):
+    program = tmp_path / "program"
+    program.symlink_to(helper_command[0])
+    command = [str(program), *helper_command[1:]]
+    with WatchedProcess("helper", command, back_off_first_s=0.01) as helper:
+        wait_for(lambda: helper_pids(pid_file))
+        program.unlink()
+        os.kill(helper.pid, signal.SIGKILL)
+        wait_for(lambda: "the helper process could not be started" in caplog.text)
+        program.symlink_to(helper_command[0])
+
+        wait_for(lambda: len(helper_pids(pid_file)) == 2)
+
+    assert not any(is_running(pid) for pid in helper_pids(pid_file))
+
+
 def test_failing_helper_is_started_later_and_later(pid_file):
     program = "import sys, time; print(time.monotonic(), file=open(sys.argv[1], 'a')); sys.exit(1)"
     command = [sys.executable, "-P", "-c", program, str(pid_file)]
@@ -169,6 +188,19 @@ def test_leftover_folder_is_swept_and_a_living_one_is_not(tmp_path):
         sweep(tmp_path)
 
         assert list(tmp_path.iterdir()) == [living.path]
+
+
+def test_folder_of_a_start_that_was_killed_is_swept_and_a_new_one_is_not(tmp_path: Path):
+    """A folder has no name until it is locked, so a new one may be of a server that starts."""
+    old, new = tmp_path / ".rundlet-new-old", tmp_path / ".rundlet-new-new"
+    old.mkdir()
+    new.mkdir()
+    long_ago_s = time.time() - 3_600
+    os.utime(old, (long_ago_s, long_ago_s))
+
+    sweep(tmp_path)
+
+    assert list(tmp_path.iterdir()) == [new]
 
 
 def test_sweep_follows_no_link(tmp_path):

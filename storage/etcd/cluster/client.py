@@ -185,7 +185,8 @@ class EtcdClient:
         """Watch on the endpoint that answered last, until the block ends.
 
         Raises:
-            FailedCall: in the block, the stream broke.
+            FailedCall: in the block, the stream broke. The block raises it, too, if the stream ends
+                early, so that the next watch is on another endpoint.
         """
         self.require_open()
         return self._watching(requests, timeout_s)
@@ -221,6 +222,9 @@ class EtcdClient:
         except grpc.RpcError as ex:
             self._bench(endpoint)
             raise self._failed(ex, meaning_of(ex)) from None
+        except FailedCall:
+            self._bench(endpoint)
+            raise
         finally:
             stream.cancel()
 

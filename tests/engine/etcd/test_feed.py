@@ -81,6 +81,16 @@ def behind(gateway: Gateway, address: StoreAddress, store: EtcdStore) -> Iterato
         yield behind
 
 
+@pytest.fixture
+def both(gateway: Gateway, address: StoreAddress) -> Iterator[EtcdStore]:
+    """The store through the gateway, and without it if the gateway breaks."""
+    place = replace(EtcdPlace.of(address), endpoints=(gateway.endpoint, shared_etcd()))
+    with closing(EtcdStore(place, StoreSettings(), tidy_s=None)) as both:
+        client = both._client
+        [client._chosen] = [each for each in client._endpoints if each.address == gateway.endpoint]
+        yield both
+
+
 def test_a_watch_that_ends_early_is_begun_again(behind, gateway):
     gateway.early_ends = 1
 
@@ -89,6 +99,26 @@ def test_a_watch_that_ends_early_is_begun_again(behind, gateway):
     assert [event.key for event in page.events] == ["a", "b", "c", "d"]
     assert page.next_since == behind.stats().revision
     assert gateway.early_ends == 0
+
+
+def test_a_watch_that_ends_early_is_begun_again_on_another_node(both, store, gateway):
+    for key in "abc":
+        put(store, key)
+    both.wait(both.stats().revision, 0)
+    gateway.early_ends = 100
+
+    assert [event.key for event in both.changes(0).events] == ["a", "b", "c"]
+    assert gateway.early_ends < 100
+
+
+def test_a_wait_whose_watch_ends_early_waits_on_another_node(both, store, gateway):
+    gateway.early_ends = 100
+    head = both.stats().revision
+    both.wait(head, 0)
+    put(store, "a")
+
+    assert both.wait(head, PATIENCE_S) > head
+    assert gateway.early_ends == 99
 
 
 def test_a_feed_whose_watches_all_end_early_skips_no_commit(behind, gateway):

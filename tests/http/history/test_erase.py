@@ -62,6 +62,23 @@ def test_deleted_key_is_erased_and_an_unknown_one_is_404(api, api_store: Store):
     assert api.simulate_delete("/v1/history/none").status_code == 404
 
 
+@pytest.mark.parametrize("wait", ["0", "60"])
+def test_erasure_may_wait_from_0_to_60_seconds(api, api_store: Store, wait: str):
+    do(api_store, Put("a", b"1"))
+
+    assert api.simulate_delete(f"/v1/history/a?wait={wait}").status_code == 200
+
+
+def test_longer_wait_is_refused_in_seconds_not_as_a_lifetime(api, api_store: Store):
+    do(api_store, Put("a", b"1"))
+
+    answer = api.simulate_delete("/v1/history/a?wait=60.1")
+
+    assert answer.status_code == 400
+    assert "'wait' must be a number of seconds from 0 to 60" in answer.json["detail"]
+    assert api_store.get("a").value == b"1"
+
+
 @pytest.mark.parametrize("query", ["wait=-1", "wait=x", "limit=1"])
 def test_query_that_means_nothing_is_400(api, api_store: Store, query: str):
     do(api_store, Put("a", b"1"))
