@@ -61,7 +61,7 @@ def reach(page: Changes, bytes_max: int) -> tuple[int, int]:
     """Return the revision up to which commits fit, and their size; the first one always fits."""
     until, fitting, size = 0, 0, 0
     for event in page.events:
-        size += EVENT_BYTES + len(event.key) + event.size + metadata_bytes(event.metadata)
+        size += EVENT_BYTES + len(event.key.encode()) + event.size + metadata_bytes(event.metadata)
         if event.is_last:
             if until and size > bytes_max:
                 return until, fitting

@@ -119,7 +119,8 @@ class ChangesResource:
         if last_seen and resp.content_type == SSE_TYPE:
             since = revision_of("the header 'Last-Event-ID'", last_seen)
         position = self._store.head_revision() if since is None else since
-        self._source.store.changes(position, limit=1)  # refuses a position that cannot be followed
+        # The store refuses a position that cannot be followed.
+        self._source.waits.work(lambda: self._source.store.changes(position, limit=1))
         place = self._source.places.take()
         assert resp.content_type is not None
         stream = Stream(self._source, FORMS[resp.content_type], selection, position, place)

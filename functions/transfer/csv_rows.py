@@ -67,7 +67,7 @@ class CsvReader(LineReader):
         except UnicodeDecodeError as ex:
             number = line + block.count(b"\n", 0, ex.start)
             found = self.parsed(block[: block.rfind(b"\n", 0, ex.start) + 1], line)
-            found.refuse(number, "the line is not valid UTF-8")
+            self._refuse(found, number, "the line is not valid UTF-8")
             return found
         reader = csv.reader(_lines(text), strict=True)
         first = line
@@ -79,20 +79,25 @@ class CsvReader(LineReader):
                 if fields:
                     self._take(found, first, fields)
             except csv.Error as ex:
-                found.refuse(first, f"not CSV: {ex}")
+                self._refuse(found, first, f"not CSV: {ex}")
             except BadRow as ex:
-                found.refuse(first, str(ex))
+                self._refuse(found, first, str(ex))
             first = line + reader.line_num
+
+    def _refuse(self, found: Rows, line: int, reason: str) -> None:
+        found.refuse(line, reason)
+        if self._columns is None:  # it is the header, so the rows after it have none
+            self._columns = {}
 
     def _take(self, found: Rows, line: int, fields: Sequence[str]) -> None:
         columns = self._columns
         if columns is None:
             self._columns = _columns_of(fields)
             return
-        if len(fields) != len(columns):
-            raise BadRow(f"{len(fields)} fields, where the header has {len(columns)}")
         if not columns:
             raise BadRow("there is no header that could be read")
+        if len(fields) != len(columns):
+            raise BadRow(f"{len(fields)} fields, where the header has {len(columns)}")
 
         def field(name: str) -> str:
             place = columns.get(name)

@@ -184,7 +184,13 @@ class _CborSequence:
 
     def large(self, value: LargeValue) -> Iterator[bytes]:
         yield self._head(value, value.size)
-        yield from _pieces(value)
+        # The last two bytes come together: if one of them were missing, ``broken_end`` would be it.
+        held = b""
+        for piece in _pieces(value):
+            data = held + piece
+            yield data[:-2]
+            held = data[-2:]
+        yield held
 
     def _head(self, entry: Entry | LargeValue, size: int) -> bytes:
         members = (

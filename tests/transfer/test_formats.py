@@ -112,6 +112,37 @@ def test_an_export_that_is_cut_and_marked_is_refused(name: Format, tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_export_that_is_cut_in_a_large_value_is_refused(name: Format, tmp_path):
+    store = opened(tmp_path / "data")
+    store.commit(Txn([Put("large", bytes(12 * 128 * 1024 + 1))]))  # the last piece is one byte
+    writer = writer_of(name)
+    pieces = list(Export(store, writer, prefix="", at=None))
+
+    for count in range(len(pieces)):
+        parts = read(name, [*pieces[:count], writer.broken_end])
+        assert (keys_of(parts), len(bad_of(parts))) == ([], 1), count
+    assert keys_of(read(name, pieces)) == [b"large"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"name,value\n", "the header is not"),
+        (b'"key"x,value\n', "not CSV"),
+        (b"\xff,value\n", "not valid UTF-8"),
+    ],
+)
+def test_rows_after_a_bad_csv_header_are_no_headers(header: bytes, reason: str):
+    parts = read(Format.CSV, [header, b"key,value\n", b"a,1\n"])
+
+    (_, first), *others = bad_of(parts)
+    assert reason in first
+    assert others == [(line, "there is no header that could be read") for line in (2, 3)]
+    assert keys_of(parts) == []
+
+
 def test_an_export_is_of_one_snapshot(tmp_path):
     store = opened(tmp_path / "data")
     for start in range(0, 3_000, 1_000):
