@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expires", "meta")
 
 
-def shape_of(target: Target, *, long: bool, values: bool, urls: bool) -> Shape[KeyInfo]:
+def shape_of(
+    target: Target, *, long: bool, values: bool, urls: bool, prefixes: bool
+) -> Shape[KeyInfo]:
     """Return the shape in which ``ls`` prints keys, by its options."""
     shown = _Shown(target, long=long, values=values, urls=urls)
     columns = ["key", *_COLUMNS, *(["text", "base64"] if values else [])]
-    if urls:
-        columns.append("url")
+    columns += [*(["url"] if urls else []), *(["prefix"] if prefixes else [])]
     return Shape(shown.members, columns, shown.titles(), shown.cells, shown.piped)
 
 

@@ -137,7 +137,8 @@ def ls(
             for info in found:
                 write_bytes(tabbed(info))
         else:
-            shape = shape_of(target, long=long, values=values, urls=urls)
+            shown = {"long": long, "values": values, "urls": urls, "prefixes": rolled is not None}
+            shape = shape_of(target, **shown)
             write_rows(found, shape, wanted, end="\0" if null else "\n")
     if found.last is not None and wanted in (None, "table"):
         sys.stderr.write(f"there are more; go on with --after {shlex.quote(escaped(found.last))}\n")

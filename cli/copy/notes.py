@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +109,15 @@ class Notes:
             return
         self._saved_s = now_s
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(".part")
-        with part.open("w") as file:
-            json.dump({"format": _FORMAT, **dataclasses.asdict(note)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        part = self._path.with_suffix(f".{secrets.token_hex(4)}.part")
+        try:
+            with part.open("x") as file:
+                json.dump({"format": _FORMAT, **dataclasses.asdict(note)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self._path)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _unreadable(self) -> CommandError:
         return CommandError(

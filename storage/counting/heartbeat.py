@@ -58,15 +58,15 @@ def beats(directory: Path) -> dict[CountingProcess, int]:
         OSError: the server is about to end, and its counters are being removed.
     """
     living: list[CountingProcess] = []
-    latest: dict[int, int] = {}
+    latest: dict[CountingProcess, int] = {}  # a process id may be used again
     for path in directory.glob(f"*{SUFFIX}"):
         process = process_of(path)
         if is_alive(path):
             living.append(process)
         for name, words in rows_of_file(path):
             if name == _BEAT:
-                latest[process.pid] = max(words[0], latest.get(process.pid, 0))
-    return {process: latest[process.pid] for process in living if process.pid in latest}
+                latest[process] = max(words[0], latest.get(process, 0))
+    return {process: latest[process] for process in living if process in latest}
 
 
 def hung_processes(shared: SharedCounters) -> dict[CountingProcess, int]:

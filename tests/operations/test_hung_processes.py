@@ -68,6 +68,19 @@ def test_stopped_process_is_late_and_others_are_not(directory, monkeypatch):
     assert [process.pid for process in late] == [stopped.pid]
 
 
+def test_process_is_not_late_because_an_ended_one_had_its_pid(directory):
+    ended = SharedCounters(directory)
+    heartbeat.beat(ended)
+    assert len(beats(directory)) == 1
+    del ended
+
+    present = SharedCounters(directory)
+
+    assert beats(directory) == {}
+    heartbeat.beat(present)
+    assert len(beats(directory)) == 1
+
+
 def test_pause_of_all_processes_is_nobodys_fault(directory, monkeypatch):
     with beating(directory) as one, beating(directory) as two:
         wait_for(lambda: len(beats(directory)) == 2)

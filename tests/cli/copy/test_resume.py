@@ -309,3 +309,19 @@ def test_values_that_expire_are_not_stored_in_bulk():
     ]
 
     assert set(bulk(commits)[0]) == {"txn 1000"}
+
+
+def test_two_copies_may_save_their_notes_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "note.json"
+    fsync = os.fsync
+
+    def while_another_saves(descriptor):
+        monkeypatch.setattr(os, "fsync", fsync)
+        Notes(path).save(Note("a", "b", 1, 1, with_history=False))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", while_another_saves)
+    Notes(path).save(Note("a", "b", 2, 2, with_history=False))
+
+    assert Notes(path).read("a", "b") == Note("a", "b", 2, 2, with_history=False)
+    assert list(tmp_path.iterdir()) == [path]

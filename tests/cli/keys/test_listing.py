@@ -196,6 +196,16 @@ def test_table_leaves_out_empty_columns_if_it_knows_all_rows():
     assert lines[-1].split() == ["1", "late", "a"]
 
 
+def test_prefixes_have_a_column_of_their_own_in_csv(place):
+    place.run("mset", "a=1", "b/1=1")
+
+    shown = place.run("ls", "--delimiter", "/", "--format", "csv").text
+    rows = list(csv.DictReader(io.StringIO(shown)))
+
+    assert [(row["key"], row["prefix"]) for row in rows] == [("a", ""), ("", "b/")]
+    assert "prefix" not in place.run("ls", "--format", "csv").text
+
+
 @pytest.mark.parametrize("output_format", ["table", "json", "jsonl", "csv", "tsv", None])
 @pytest.mark.parametrize("prefix", ["", "b/"])
 def test_a_folder_and_its_server_are_listed_alike(tmp_path, output_format, prefix):
