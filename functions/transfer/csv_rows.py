@@ -84,9 +84,17 @@ class CsvReader(LineReader):
                 self._refuse(found, first, str(ex))
             first = line + reader.line_num
 
+    def _dropped(self) -> Rows:
+        self._miss_header()
+        return super()._dropped()
+
     def _refuse(self, found: Rows, line: int, reason: str) -> None:
+        self._miss_header()
         found.refuse(line, reason)
-        if self._columns is None:  # it is the header, so the rows after it have none
+
+    def _miss_header(self) -> None:
+        """Note that a row is bad: if it is the header, the rows after it have none."""
+        if self._columns is None:
             self._columns = {}
 
     def _take(self, found: Rows, line: int, fields: Sequence[str]) -> None:

@@ -1,16 +1,18 @@
-"""An answer that is refused for want of memory has only the headers of a problem."""
+"""An answer that cannot be made, as for want of memory, has only the headers of a problem."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.messages import sending
-from rundlet_server.storage.interface import Put, Store, Txn
+from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.interface import Page, Put, Store, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 
@@ -47,9 +49,9 @@ def _refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending.SendingGate, "_moved", moved)
 
 
-def require_bare(answer: falcon.testing.Result) -> None:
+def require_bare(answer: falcon.testing.Result, problem: str = "too-many-answers") -> None:
     assert answer.status_code == 503
-    assert answer.json["type"].endswith("too-many-answers")
+    assert answer.json["type"] == f"/problems/{problem}"
     assert {name.lower() for name in answer.headers} <= OF_PROBLEMS
 
 
@@ -90,3 +92,19 @@ def test_refused_rollback_is_not_marked_as_a_replay(
     request.getfixturevalue("_refuses")
 
     require_bare(api.simulate_post("/v1/rollback", json=asked, headers=IDEMPOTENT))
+
+
+def test_export_that_fails_at_its_first_piece_has_no_headers_of_the_export(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    scan_now = store.scan
+
+    def scan(*, include_values: bool = False, **options: Any) -> Page:
+        if include_values:
+            raise Unavailable("the store is away")
+        return scan_now(**options)
+
+    monkeypatch.setattr(store, "scan", scan)
+    api = falcon.testing.TestClient(create_app(store))
+
+    require_bare(api.simulate_get("/v1/export"), "unavailable")

@@ -143,6 +143,17 @@ def test_rows_after_a_bad_csv_header_are_no_headers(header: bytes, reason: str):
     assert keys_of(parts) == []
 
 
+def test_rows_after_a_csv_header_that_is_too_long_are_no_headers():
+    limits = Limits(key_bytes_max=10, value_bytes_max=10)
+    header = b"x" * (Rules(limits).row_bytes_max + 1)
+    parts = read(Format.CSV, [header, b"x\n", b"key,value\n", b"a,1\n"], limits)
+
+    (_, first), *others = bad_of(parts)
+    assert "is longer than" in first
+    assert {reason for _, reason in others} == {"there is no header that could be read"}
+    assert keys_of(parts) == []
+
+
 def test_an_export_is_of_one_snapshot(tmp_path):
     store = opened(tmp_path / "data")
     for start in range(0, 3_000, 1_000):
