@@ -65,7 +65,8 @@ class RowPool:
         self.started_us = system_clock_us()
         self._directory = directory
         self._role = role
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may free a feed, which counts, in a thread that claims.
+        self._lock = threading.RLock()
         self._returned: dict[str, deque[Row]] = {}
         self._private: list[tuple[str, Row]] = []
         self._blank: deque[Row] = deque()
@@ -87,7 +88,7 @@ class RowPool:
             if not self._blank and self._directory is not None:
                 with contextlib.suppress(OSError):
                     self._add_file()
-            if self._blank:
+            with contextlib.suppress(IndexError):
                 return _name_row(self._blank.popleft(), name)
             row = memoryview(bytearray(WORDS * 8)).cast("Q")
             self._private.append((name, row))
