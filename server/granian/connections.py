@@ -138,10 +138,10 @@ def _close_idle(limit_s: float) -> None:
 def admit_no_more() -> None:
     """Let no new connection come to the listening sockets of this process.
 
-    Granian, when it stops, closes those that it has accepted and not read from, and those that
-    wait to be accepted. A proxy that has sent a write over such a connection cannot know that it
-    was not applied. From now on the system ignores a client that connects. The client asks again
-    after a second, and is refused if the socket was closed meanwhile.
+    When Granian stops, it closes connections that it has accepted but not read from, and
+    connections that wait to be accepted. If a proxy has sent a write over such a connection, it
+    cannot know that the write was not applied. From now on the system ignores clients that connect.
+    A client tries again after a second, and is refused if the socket is closed by then.
     """
     program = ctypes.create_string_buffer(_FILTER, len(_FILTER))
     option = struct.pack("@HP", len(_FILTER) // 8, ctypes.addressof(program))
