@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 from rundlet import Client
 from tests.dashboard.conftest import address
 from tests.support.browser.chromium import Page
+from tests.support.disks.removal import remove_in_use
 from tests.support.processes.servers import RundletServer, wait_for_processes
 
 TILES = "[...document.querySelectorAll('.tile')].map((e) => e.innerText.replaceAll('\\n', ' '))"
@@ -96,7 +96,7 @@ def test_reasons_are_shown_when_the_server_is_not_ready(page: Page, tmp_path: Pa
         page.wait_for_text("Ready", ".overview")
         wait_for_processes(server)
 
-        shutil.rmtree(data)
+        remove_in_use(data)
 
         page.wait_for_text("Not ready", ".overview")
         assert page.run("document.querySelectorAll('.reasons li').length") > 0

@@ -15,6 +15,7 @@ from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.disks.removal import remove_in_use
 
 
 def put(store: LogStore, key: str, value: bytes = b"1") -> None:
@@ -46,7 +47,7 @@ def replace_by_backup(store: LogStore, folder: Path) -> None:
     backup = folder.with_name("backup")
     shutil.copytree(folder, backup)
     put(store, "since")
-    shutil.rmtree(folder)
+    remove_in_use(folder)
     shutil.copytree(backup, folder)
 
 
@@ -119,7 +120,7 @@ def test_reads_never_mix_two_stores(store, folder):
 
 
 def test_removed_folder_is_not_made_again(store, folder):
-    shutil.rmtree(folder)
+    remove_in_use(folder)
 
     with pytest.raises(Unavailable, match="gone"):
         put(store, "lost")

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from tests.support.disks.removal import remove_in_use
 from tests.support.processes.command_line import run
 from tests.support.processes.servers import RundletServer, wait_for
 from tests.support.wire.prometheus_text import parse
@@ -26,7 +27,7 @@ def test_server_refuses_writes_once_a_backup_takes_the_place_of_its_folder(tmp_p
         server.client.put("/v1/kv/a", content=b"2").raise_for_status()
         # A process that opens the folder later would make it again, or take the backup for its own.
         wait_for(lambda: processes(server) == {"worker": 1 + len(workers) // 2, "maintenance": 1})
-        shutil.rmtree(data)
+        remove_in_use(data)
         shutil.copytree(backup, data)
 
         refused = server.client.put("/v1/kv/lost", content=b"3")

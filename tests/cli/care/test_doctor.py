@@ -29,6 +29,7 @@ from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.reports import Health
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.disks.removal import remove_in_use
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Ended, run, run_process
 from tests.support.processes.servers import RundletServer
@@ -449,7 +450,7 @@ def test_process_that_holds_a_removed_store_is_told(folder, tmp_path):
     backup = tmp_path / "backup"
     shutil.copytree(folder, backup)
     store = open_log_store(folder)
-    shutil.rmtree(folder)
+    remove_in_use(folder)
     shutil.copytree(backup, folder)
 
     ended, found = doctor("--data", str(folder))
