@@ -257,7 +257,8 @@ def test_a_group_grows_while_another_process_has_its_turn(open_log):
     for thread in threads:
         thread.join()
 
-    assert [call.name for call in files.calls] == ["pwrite", "sync"]
+    # A thread that looks after the store may read what is published before the writer knows of it.
+    assert [call.name for call in files.calls if call.name != "pread"] == ["pwrite", "sync"]
     assert contents(store) == contents(other) == dict.fromkeys("abcdefgh", b"v")
 
 
