@@ -374,9 +374,8 @@ def test_store_in_a_place_that_is_no_folder_is_refused_as_such(tmp_path, kind):
     ended = run("set", "k", "v", "--data", str(place))
 
     assert ended.code == 4
-    assert ended.err == (
-        f"rundlet: {place}: File exists; it is a file, or a link that leads nowhere: name a folder\n"
-    )
+    advice = "it is a file, or a link that leads nowhere: name a folder"
+    assert ended.err == f"rundlet: {place}: File exists; {advice}\n"
 
 
 def test_a_read_only_server_refuses_writes_with_exit_code_6():
