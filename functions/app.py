@@ -123,7 +123,7 @@ def create_app(
     readiness = _readiness_of(counted, settings, tokens)
     trail = None
     if tokens is not None:
-        trail = AuditTrail(ids, _audit_writer(settings, counters, readiness))
+        trail = AuditTrail(ids, _audit_writer(settings, counters, readiness), waits)
         middleware.append(trail)
     cors = CorsHeaders(settings.cors_origins) if settings.cors_origins else None
     if cors is not None:
@@ -146,8 +146,9 @@ def create_app(
     sending = SendingGate(settings.sending_bytes_max, waits)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
-    writes = PlainWrites(counted, access, errors, app.count, trail=trail, last_headers=last_headers)
-    app.quick_writes = writes.begin
+    app.quick_writes = PlainWrites(
+        counted, access, errors, app.count, trail=trail, last_headers=last_headers
+    )
     app.quick_mgets = PlainMgets(counted, access, app.count, last_headers=last_headers).begin
     limits = shown_limits(settings, store.info.limits)
     source = Source(
@@ -204,7 +205,7 @@ def _audit_writer(
     """Return the writer of the audit trail; ``/readyz`` warns if it fails."""
     if settings.audit_path is None:
         return stderr_writer()
-    file = LineFile(settings.audit_path, lambda: counters.shared.add(AUDIT_FAILURES))
+    file = LineFile(settings.audit_path, lambda count: counters.shared.add(AUDIT_FAILURES, count))
     readiness.watch_audit(file)
     return file
 

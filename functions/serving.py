@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.messages.target import raw_path
-from rundlet_server.functions.monitoring.measures import (
-    MeasuredApp,
-    QuickAnswers,
-    QuickMgets,
-    QuickWrites,
-    Refuse,
-)
+from rundlet_server.functions.monitoring.measures import MeasuredApp, Refuse
+from rundlet_server.functions.monitoring.quick import QuickAnswers, QuickMgets, QuickWrites
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
 

@@ -55,6 +55,9 @@ class Waits(Protocol):
     def sleep(self, seconds: float) -> None:
         """Wait so many seconds."""
 
+    def record(self, do: Callable[[], None]) -> None:
+        """Call a function that writes to the audit trail, whose disk may be slow."""
+
     def work(self, do: Callable[[], Result]) -> Result:
         """Call a function that may compute, or read from a disk, for milliseconds or longer."""
 
@@ -73,6 +76,9 @@ class _InThread:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def record(self, do: Callable[[], None]) -> None:
+        do()
 
     def work(self, do: Callable[[], Result]) -> Result:
         return do()

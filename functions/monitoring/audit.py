@@ -12,8 +12,10 @@ refused, because reads would be nearly all of the trail.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import falcon
@@ -23,6 +25,7 @@ from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.monitoring.logs import LineWriter
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.units import rfc3339
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.clock import system_clock_us
 
 AUDIT_FAILURES: Final = "audit_failures"
@@ -36,30 +39,50 @@ class AuditTrail:
         self,
         ids: RequestIds,
         write_line: LineWriter,
+        waits: Waits = IN_THREAD,
         *,
         clock: Callable[[], int] = system_clock_us,
     ) -> None:
         self._ids = ids
         self._write_line = write_line
+        self._waits = waits
         self._clock = clock
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
         """Record a request after its answer is decided."""
-        request_id = self.record(req.env, resp.status_code)
-        if request_id is not None:
+        made = self.line_of(req.env, resp.status_code)
+        if made is not None:
+            request_id, line = made
+            self._waits.record(functools.partial(self._write_line, line))
             resp.set_header("Request-Id", request_id)
 
-    def record(self, environ: dict[str, Any], status: int) -> str | None:
-        """Record a request whose answer is decided, if the route is audited.
+    def write(self, lines: Sequence[str]) -> None:
+        """Write lines that ``line_of`` returned: several in one call, which is cheaper.
+
+        A call writes at most ``PIPE_BUF`` bytes, so lines of two processes never mix in a pipe.
+        """
+        together: list[str] = []
+        size = 0
+        for line in lines:
+            size += len(line) + 1
+            if size > select.PIPE_BUF and together:
+                self._write_line("\n".join(together))
+                together, size = [], len(line) + 1
+            together.append(line)
+        self._write_line("\n".join(together))
+
+    def line_of(self, environ: dict[str, Any], status: int) -> tuple[str, str] | None:
+        """Return the line of a request whose answer is decided.
 
         Args:
             environ: of the request, with its caller, ``REMOTE_ADDR`` and the path.
             status: of the answer.
 
         Returns:
-            The request id to send in the answer; ``None`` if the request is not recorded.
+            The request id to send in the answer, and the line, which must be written before the
+            answer is sent; ``None`` if the request is not recorded.
         """
         caller = caller_of(environ)
         if caller is None:
@@ -87,5 +110,4 @@ class AuditTrail:
         keys = noted_keys(environ)
         if keys is not None:
             line["keys"] = keys
-        self._write_line(json.dumps(line))
-        return request_id
+        return request_id, json.dumps(line)

@@ -31,6 +31,7 @@ from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.notices.repeats import EVERY_S, CallLater, Repeats, call_later
 
 LineWriter = Callable[[str], None]
+"""Writes one line, or several with line ends between them."""
 _Line = dict[str, object]
 
 _UNEXPECTED: Final = "internal"
@@ -83,18 +84,18 @@ class RequestLog:
 
 
 class LineFile:
-    """Appends each line that it is called with to a file. Any thread may call it.
+    """Appends the lines that it is called with to a file. Any thread may call it.
 
     Several processes may share the file. If log rotation renames it, the next line creates a new
     file. A line that cannot be written to it goes to stderr, because a request must not fail.
     """
 
-    def __init__(self, path: Path, on_failure: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, on_failure: Callable[[int], object] = bool) -> None:
         """Open the file.
 
         Args:
             path: of the file.
-            on_failure: called for each line that goes to stderr instead.
+            on_failure: called with the number of lines that go to stderr instead.
 
         Raises:
             OSError: the file cannot be opened.
@@ -107,9 +108,9 @@ class LineFile:
         # Do not close it when the process ends, because other threads may still write.
         weakref.finalize(self, os.close, self._descriptor).atexit = False
 
-    def __call__(self, line: str) -> None:
-        """Write a line."""
-        text = f"{line}\n".encode()
+    def __call__(self, lines: str) -> None:
+        """Write lines."""
+        text = f"{lines}\n".encode()
         try:
             _follow(self._path, self._descriptor)
             size = os.write(self._descriptor, text)  # one call, so lines never mix
@@ -117,10 +118,10 @@ class LineFile:
         except OSError as ex:
             failure = ex.strerror or str(ex)
         if failure is not None:
-            self._on_failure()
+            self._on_failure(text.count(b"\n"))
             if self._failure is None:
                 self._to_stderr(f"{self._sentence(failure)}; its lines follow here")
-            self._to_stderr(line)
+            self._to_stderr(lines)
         self._failure = failure
 
     def problem(self) -> str | None:

@@ -21,12 +21,7 @@ from rundlet_server.functions.messages.target import (
 )
 from rundlet_server.functions.messages.validators import EntityTags, Found
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.monitoring.measures import (
-    QUICK_METHODS,
-    AsgiAnswer,
-    Kind,
-    PlainAnswer,
-)
+from rundlet_server.functions.monitoring.quick import QUICK_METHODS, AsgiAnswer, Kind, PlainAnswer
 from rundlet_server.functions.plain.requests import environ_of, host_of, spelled
 from rundlet_server.functions.problems import ErrorAnswers, Problem
 from rundlet_server.functions.route_table import LIVEZ, Route, Rule, base_size

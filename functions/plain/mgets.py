@@ -16,7 +16,7 @@ from rundlet_server.functions.access.admission import Access
 from rundlet_server.functions.messages.answers import encode_mget
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.monitoring.measures import AsgiAnswer, CountRequest, Kind
+from rundlet_server.functions.monitoring.quick import AsgiAnswer, CountRequest, Kind
 from rundlet_server.functions.plain.requests import (
     PLAIN_HEADERS,
     SMALL_BYTES,

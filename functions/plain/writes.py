@@ -20,11 +20,7 @@ from rundlet_server.functions.messages.target import VALUE_ROUTES
 from rundlet_server.functions.messages.validators import EntityTags, precondition_failed
 from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.monitoring.measures import (
-    QUICK_WRITES,
-    AsgiAnswer,
-    CountRequest,
-)
+from rundlet_server.functions.monitoring.quick import QUICK_WRITES, AsgiAnswer, CountRequest
 from rundlet_server.functions.plain.requests import (
     PLAIN_HEADERS,
     SMALL_BYTES,
@@ -141,6 +137,11 @@ class PlainWrites:
         except Problem:
             return None
 
+    def record(self, lines: Sequence[str]) -> None:
+        """See ``QuickWrites``."""
+        assert self.trail is not None, "it made the lines"
+        self.trail.write(lines)
+
     def _is_complete(self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]) -> bool:
         """Read the query, content type and size of a PUT; return whether the write is plain."""
         if write.way.is_delete:
@@ -167,11 +168,12 @@ class PlainWrite:
         ttl_s: of the value; ``None`` if it does not expire.
         content_type: of the value.
         conditions: the preconditions of the write.
+        line: see ``QuickWrite``.
     """
 
     __slots__ = (
-        *("_environ", "_started_ns", "_writes"),
-        *("conditions", "content_type", "key", "size", "ttl_s", "way"),
+        *("_environ", "_kind", "_sent_bytes", "_started_ns", "_writes"),
+        *("conditions", "content_type", "key", "line", "size", "ttl_s", "way"),
     )
 
     def __init__(
@@ -186,6 +188,7 @@ class PlainWrite:
         self.ttl_s: float | None = None
         self.content_type = DEFAULT_CONTENT_TYPE
         self.conditions: list[Condition] = []
+        self.line: str | None = None
 
     def txn(self, value: bytes) -> Txn | None:
         """See ``QuickWrite``."""
@@ -209,18 +212,24 @@ class PlainWrite:
             status, headers, body = self._failed(self._told(outcome))
         headers += writes.last_headers
         if writes.trail is not None:
-            request_id = writes.trail.record(environ, int(status[:3]))
-            shown_id = (b"request-id", (request_id or "").encode())
-            if request_id is not None and shown_id not in headers:
-                headers.append(shown_id)
+            made = writes.trail.line_of(environ, int(status[:3]))
+            if made is not None:
+                request_id, self.line = made
+                shown_id = (b"request-id", request_id.encode())
+                headers += [] if shown_id in headers else [shown_id]
         if status == _CREATED:
             headers += _EMPTY_TEXT
         elif status != _NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(body)))
-        elapsed_ns = perf_counter_ns() - self._started_ns
-        kind = (self.way.label, status)
-        writes.count(environ, kind, elapsed_ns, len(body), received_bytes=self.size)
+        self._kind, self._sent_bytes = (self.way.label, status), len(body)
         return int(status[:3]), headers, body
+
+    def count(self) -> None:
+        """See ``QuickWrite``."""
+        elapsed_ns = perf_counter_ns() - self._started_ns
+        self._writes.count(
+            self._environ, self._kind, elapsed_ns, self._sent_bytes, received_bytes=self.size
+        )
 
     def _done(self, commit: Commit) -> tuple[str, list[tuple[bytes, bytes]], bytes]:
         result, revision = commit.results[0], commit.revision

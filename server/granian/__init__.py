@@ -6,6 +6,7 @@ restarting workers. In a worker, ``bridge`` is the ASGI application around the W
 reads; ``writes`` and ``mgets`` answer requests whose bodies ``arrivals`` receives.
 ``environ`` makes the environment of a request, ``bodies`` receives its body, ``exchange`` sends the
 answer. ``waiting`` lets requests wait in the event loop: for their commits (``committer``), for
-changes by any client (``watching``, with the changes in ``recent``) and for long work.
+changes by any client (``watching``, with the changes in ``recent``), for the audit trail
+(``recorder``) and for long work.
 ``connections`` closes connections that Granian would keep open.
 """

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context
 
-from rundlet_server.functions.monitoring.measures import AsgiAnswer
+from rundlet_server.functions.monitoring.quick import AsgiAnswer
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
@@ -105,6 +105,13 @@ class Arrival(ABC):
             request.err(ex)  # logs it
         finally:
             arrivals.in_flight.discard(self)
+
+    def fail(self, error: Exception) -> None:
+        """Log an error, answer with it, and end the request; any thread may call it."""
+        try:
+            self.request.err(error)
+        finally:
+            self._arrivals.in_flight.discard(self)
 
     def _broken_off(self, _closed: Future[None]) -> None:
         """End the request, whose connection is closed."""

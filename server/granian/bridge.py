@@ -1,8 +1,8 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain write does not reach the loop either: the thread that commits it answers it (``writes``).
-   The thread that receives the body of a plain mget answers the mget (``mgets``).
+2. A plain write does not reach the loop either: the thread that commits or records it answers it
+   (``writes``). The thread that receives the body of a plain mget answers the mget (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of one of two small pools. If the
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
-from rundlet_server.functions.monitoring.measures import QUICK_METHODS, QUICK_WRITES
+from rundlet_server.functions.monitoring.quick import QUICK_METHODS, QUICK_WRITES
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
@@ -85,7 +85,9 @@ class Bridge:
         self._patience = Patience(limits.body_timeout_s, is_ending)
         self._closer = ConnectionCloser()
         self._arrivals = Arrivals(self._patience, self._closer, is_ending)
-        self._writes = Writes(service.quick_writes, waits.commit_for, self._arrivals)
+        self._writes = Writes(
+            service.quick_writes, waits.commit_for, waits.record_later, self._arrivals
+        )
         self._mgets = Mgets(service.quick_mgets, self._arrivals)
         self._is_ending = is_ending
         self._in_flight = 0
@@ -93,7 +95,7 @@ class Bridge:
     def begin(self) -> None:
         """Begin to serve; call it in the loop."""
         loop = asyncio.get_running_loop()
-        self._waits.begin(self._service.store)
+        self._waits.begin(self._service.store, self._writes.record_group)
         self._patience.check_often(loop)
         take_arrivals(loop)
         self._beat_often(loop)

@@ -30,10 +30,22 @@ _END_S: Final = 10.0
 class Committer:
     """The queue, and its thread."""
 
-    def __init__(self, store: CommitsGroups, loop: asyncio.AbstractEventLoop) -> None:
-        """Commit transactions of requests in ``loop`` to ``store``."""
+    def __init__(
+        self,
+        store: CommitsGroups,
+        loop: asyncio.AbstractEventLoop,
+        after_group: Callable[[], object] = bool,
+    ) -> None:
+        """Commit transactions to a store.
+
+        Args:
+            store: the store.
+            loop: resolves the futures that ``submit`` returns.
+            after_group: called in the thread once it has reported the outcomes of a group.
+        """
         self._store = store
         self._loop = loop
+        self._after_group = after_group
         self._submitted: list[_Submitted] = []
         self._queue: SimpleQueue[Sequence[_Submitted] | None] = SimpleQueue()
         self._is_last = False
@@ -104,6 +116,7 @@ class Committer:
             else:
                 receiver(outcome)
         group.clear()
+        self._after_group()
         if resolved:
             with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits
                 self._loop.call_soon_threadsafe(_resolve, resolved)

@@ -5,7 +5,7 @@ The thread that receives the body answers; see ``QuickMget``.
 
 from __future__ import annotations
 
-from rundlet_server.functions.monitoring.measures import QuickMget, QuickMgets
+from rundlet_server.functions.monitoring.quick import QuickMget, QuickMgets
 from rundlet_server.server.granian.arrivals import Arrival, Arrivals
 from rundlet_server.server.granian.shortcut import Request, Schedule
 

@@ -88,6 +88,7 @@ def run(
         backlog=_BACKLOG,
         backpressure=limits.connections_max,
         http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
+        websockets=False,  # a request that asks for one is answered as if it did not
         http1_settings=HTTP1Settings(
             header_read_timeout=round(limits.header_timeout_s * 1_000),
             # The worker itself checks the limit and answers with a reason; hyper would not.

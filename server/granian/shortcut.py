@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from granian import _futures
 
-from rundlet_server.functions.monitoring.measures import AsgiAnswer
+from rundlet_server.functions.monitoring.quick import AsgiAnswer
 from rundlet_server.server.granian.environ import Scope
 from rundlet_server.server.granian.exchange import CLOSE
 

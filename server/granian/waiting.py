@@ -21,6 +21,7 @@ from greenlet import getcurrent, greenlet
 
 from rundlet_server.functions.waits import IN_THREAD, Watched
 from rundlet_server.server.granian.committer import Committer, Report
+from rundlet_server.server.granian.recorder import Recorder
 from rundlet_server.server.granian.watching import ChangeWatch
 from rundlet_server.storage.interface import CommitsGroups
 from rundlet_server.storage.outcomes.results import Commit
@@ -70,6 +71,7 @@ class LoopWaits:
         self.bodies_pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="rundlet-bodies")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
+        self._recorder: Recorder | None = None
         self._watch: ChangeWatch | None = None
         self._shared_work: dict[Hashable, asyncio.Future[Any]] = {}
 
@@ -79,12 +81,23 @@ class LoopWaits:
         assert self._loop is not None
         return self._loop
 
-    def begin(self, store: Store | None) -> None:
-        """Serve the requests of a store; call it in the loop."""
+    @property
+    def _recording(self) -> Recorder:
+        assert self._recorder is not None
+        return self._recorder
+
+    def begin(self, store: Store | None, after_group: Callable[[], object] = bool) -> None:
+        """Serve the requests of a store; call it in the loop.
+
+        Args:
+            store: the store, if there is one.
+            after_group: see ``Committer``.
+        """
         self._loop = asyncio.get_running_loop()
+        self._recorder = Recorder()
         commits: object = store
         if isinstance(commits, CommitsGroups):
-            self._committer = Committer(commits, self._loop)
+            self._committer = Committer(commits, self._loop, after_group)
         if store is not None:
             self._watch = ChangeWatch(store, self._loop)
 
@@ -130,6 +143,17 @@ class LoopWaits:
         else:
             time.sleep(seconds)
 
+    def record(self, do: Callable[[], None]) -> None:
+        """See ``Waits``."""
+        if isinstance(getcurrent(), _Request):
+            self.wait_for(self._recording.recorded(do))
+        else:
+            do()
+
+    def record_later(self, do: Callable[[], None]) -> None:
+        """Do as ``record`` does, but do not wait for it; any thread may call this."""
+        self._recording.submit(do)
+
     def work(self, do: Callable[[], Result]) -> Result:
         """See ``Waits``."""
         if isinstance(getcurrent(), _Request):
@@ -164,3 +188,5 @@ class LoopWaits:
             pool.shutdown(wait=False, cancel_futures=True)
         if self._committer is not None:
             self._committer.end()
+        if self._recorder is not None:
+            self._recorder.end()

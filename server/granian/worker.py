@@ -126,7 +126,8 @@ class App:
         """See the ASGI specification."""
         if scope["type"] == "http":
             return self._answer(scope, receive, send)
-        return self._live(receive, send)  # its type is lifespan
+        assert scope["type"] == "lifespan", "Granian is told to open no WebSockets"
+        return self._live(receive, send)
 
     async def _live(self, receive: Any, send: Any) -> None:  # noqa: ANN401 # as above
         await receive()

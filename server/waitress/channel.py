@@ -25,7 +25,8 @@ from waitress.wasyncore import dispatcher
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
 from rundlet_server.functions.messages.validators import http_date
-from rundlet_server.functions.monitoring.measures import QUICK_METHODS, Refuse
+from rundlet_server.functions.monitoring.measures import Refuse
+from rundlet_server.functions.monitoring.quick import QUICK_METHODS
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser

@@ -23,6 +23,7 @@ from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.memory.allocator import keep_little_free
@@ -137,6 +138,18 @@ class MaintenanceLoop:
             self._maintainer.remove_erased()
 
 
+class _FilesOfStore(RealFiles):
+    """Makes anything but the folder of the store, which somebody may remove at any moment."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def make_folder(self, path: Path) -> None:
+        """See ``Files.make_folder``; the folder of the store is there, or gone for good."""
+        if path != self._store:
+            super().make_folder(path)
+
+
 def run(store: LogStore, lifeline: TextIO, measures: Measures) -> None:
     """Maintain a store until ``lifeline`` reaches its end."""
     removed = store.maintainer.remove_orphans()
@@ -174,8 +187,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--counters", type=Path, help="folder of the server's counters")
     options = parser.parse_args(arguments)
     write_messages(level=logging.INFO, form="%(name)s: %(message)s")
-    settings = StoreSettings.from_json(options.settings)
-    if not options.folder.is_dir():
+    folder: Path = options.folder
+    settings = dataclasses.replace(
+        StoreSettings.from_json(options.settings), files=_FilesOfStore(folder)
+    )
+    if not folder.is_dir():
         return  # the server was killed and its private folder removed: do not make a new one
     if options.counters is not None:
         shared = SharedCounters(options.counters, "maintenance")
@@ -185,7 +201,12 @@ def main(arguments: list[str] | None = None) -> None:
     keep_little_free()
     relax_collector()
     trim_often()
-    store = LogStore(options.folder, settings)
+    try:
+        store = LogStore(folder, settings)
+    except FileNotFoundError:
+        if folder.is_dir():
+            raise
+        return  # removed meanwhile
     try:
         run(store, sys.stdin, settings.measures)
     except KeyboardInterrupt:

@@ -24,12 +24,8 @@ from rundlet_server.functions.access.routing import ROUTE
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.validators import store_digest
-from rundlet_server.functions.monitoring.measures import (
-    QUICK_METHODS,
-    MeasuredApp,
-    request_counts,
-    request_totals,
-)
+from rundlet_server.functions.monitoring.measures import MeasuredApp, request_counts, request_totals
+from rundlet_server.functions.monitoring.quick import QUICK_METHODS
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rundlet_server.functions.monitoring.measures import QUICK_WRITES
+from rundlet_server.functions.monitoring.quick import QUICK_WRITES
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, StoreError
 from rundlet_server.storage.interface import Store, Txn
@@ -71,7 +71,7 @@ class QuickSide(Side):
         super().__init__(store, settings, tokens)
         self._store = store
         assert self.app.quick_writes is not None
-        self._begin = self.app.quick_writes
+        self._writes = self.app.quick_writes
 
     def answer(self, request: Request) -> Answer:
         path, _, query = request.target.encode("latin-1").partition(b"?")
@@ -79,13 +79,16 @@ class QuickSide(Side):
             return super().answer(request)
         pairs = [(n.encode(), text.encode("latin-1")) for n, text in request.headers]
         pairs = [pair for pair in pairs if b"_" not in pair[0]]
-        write = self._begin(request.method, path, query, pairs, "127.0.0.1")
+        write = self._writes.begin(request.method, path, query, pairs, "127.0.0.1")
         txn = None
         if write is not None and write.size == len(request.body):
             txn = write.txn(request.body)
         if write is None or txn is None:
             return super().answer(request)
         status, headers, body = write.answer(outcome_of(self._store, txn))
+        if write.line is not None:
+            self._writes.record([write.line])
+        write.count()
         with_it = "".join(
             name for name in ("if-match", "if-none-match") if name in dict(request.headers)
         )

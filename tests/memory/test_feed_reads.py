@@ -27,6 +27,7 @@ class _InOtherThread:
     commit = IN_THREAD.commit
     next_changes = IN_THREAD.next_changes
     sleep = IN_THREAD.sleep
+    record = IN_THREAD.record
 
     def work(self, do: Callable[[], Result]) -> Result:
         with ThreadPoolExecutor(1, "work") as pool:

@@ -347,3 +347,21 @@ def test_length_of_many_digits_is_413(waitress_port: int, digits: str):
     put = get(f"Content-Length: {digits}", target="/v1/kv/a").replace(b"GET", b"PUT")
 
     assert answer_to(waitress_port, put).status == 413
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (
+            *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ),
+        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ"),
+    ],
+)
+def test_request_to_change_the_protocol_is_answered_as_any_other(port: int, lines: tuple[str, ...]):
+    with RawConnection(port) as connection:
+        answers = [connection.ask(get(*lines)) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert [answer.body for answer in answers] == [b'{"status":"live"}'] * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import sys
 import weakref
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import LimitAdvice
+from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.logs import LineFile, RequestLog
 from rundlet_server.functions.problems import ErrorAnswers
 from rundlet_server.functions.request_ids import RequestIds
@@ -120,6 +122,26 @@ def test_line_that_no_file_takes_goes_to_stderr(capsys):
     assert capsys.readouterr().err == (
         "/dev/full cannot be written: No space left on device; its lines follow here\na line\n"
     )
+
+
+def test_each_line_that_no_file_takes_is_counted(capsys):
+    counts: list[int] = []
+
+    LineFile(Path("/dev/full"), counts.append)("a line\nanother line")
+
+    assert capsys.readouterr().err.splitlines()[1:] == ["a line", "another line"]
+    assert counts == [2]
+
+
+def test_lines_of_the_trail_are_written_in_pieces_that_never_mix_in_a_pipe():
+    written: list[str] = []
+    lines = [f"{number}" * (300 + number) for number in range(10, 60)] + ["x" * 9_000, "y"]
+
+    AuditTrail(RequestIds(), written.append).write(lines)
+
+    assert [line for piece in written for line in piece.split("\n")] == lines
+    assert all(len(piece) < select.PIPE_BUF or "\n" not in piece for piece in written)
+    assert len(written) < len(lines) // 4
 
 
 def test_file_is_closed_with_its_writer(tmp_path):

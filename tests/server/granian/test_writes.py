@@ -84,6 +84,10 @@ class Request:
         self.ended.set()
 
 
+def unexpected(_do: Callable[[], None]) -> None:
+    raise AssertionError("there is no audit trail")
+
+
 class Putting:
     """``Writes`` over a store.
 
@@ -98,7 +102,8 @@ class Putting:
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
         self.arrivals = Arrivals(self.patience, ConnectionCloser(), lambda: is_ending)
-        self.writes = Writes(create_app(self.store).quick_writes, self.commit_for, self.arrivals)
+        quick_writes = create_app(self.store).quick_writes
+        self.writes = Writes(quick_writes, self.commit_for, unexpected, self.arrivals)
 
     def commit_for(self, *arguments: Any) -> bool:
         self._committer.commit_for(*arguments)
