@@ -57,8 +57,9 @@ def _checks(url: str, asking: Asking) -> Iterator[Finding]:
     if reply.status != 200:
         yield _refused("/v1", reply)
         return
+    clock = _clock(reply)
     yield _service(reply)
-    yield _clock(reply)
+    yield clock
     try:
         metrics = asking.metrics()
     except CommandError as ex:
@@ -128,10 +129,12 @@ def _fields(reply: Reply) -> Fields:
 
 
 def _clock(reply: Reply) -> Finding:
+    """Compare the clocks; the server's time is of some moment since the request was sent."""
     date = reply.headers.get("Date")
     if date is None:
         return good("clock", "the server does not send its time")
-    apart_s = parsedate_to_datetime(date).timestamp() - time.time()
+    now_s, server_s = time.time(), parsedate_to_datetime(date).timestamp()
+    apart_s = server_s - min(max(server_s, now_s - reply.took_s), now_s)
     if abs(apart_s) > _CLOCK_APART_S:
         seen = f"the server's clock is {apart_s:+.0f} s from this machine's"
         return warning("clock", seen, "the server's clock decides on expiry and history; set it")

@@ -17,12 +17,33 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit_now
 from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.functions.waits import Waits
 
 
+class _TakenPlace:
+    """A taken place; it is released by ``give_back`` or when it is garbage-collected."""
+
+    def __init__(self, places: Places) -> None:
+        self._places: Places | None = places
+
+    def give_back(self) -> None:
+        """Release the place; a second call does nothing."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.give_back()
+
+    def __del__(self) -> None:
+        self.give_back()  # a server that never began to send an answer need not close it
+
+
 class Stream:
-    """The body of an answer that is made while it is sent."""
+    """The body of an answer that is made while it is sent.
+
+    If it is freed without being closed, the contexts on its stack are freed, too, and not exited:
+    an exit may wait for a lock or a network, and the garbage collector runs in any thread.
+    """
 
     def __init__(
         self, pieces: Iterator[bytes], broken_end: bytes, on_close: ExitStack, waits: Waits
@@ -40,9 +61,6 @@ class Stream:
         self._broken_end = broken_end
         self._on_close = on_close
         self._failure: BaseException | None = None
-
-    def __del__(self) -> None:
-        self.close()  # a server that never began to send it need not close it
 
     def __iter__(self) -> Self:
         return self
@@ -96,7 +114,7 @@ def send_stream(
             members = {"limit": places.most, "got": places.most + 1}
             detail = over_limit_now("exports_max", places.most, places.most + 1)
             raise Problem(503, "too-many-answers", detail, members, headers=RETRY_LATER)
-        stack.callback(places.give_back)
+        stack.callback(_TakenPlace(places).give_back)
         pieces, broken_end = waits.work(lambda: make(stack))
         ends_itself = "wsgi.file_wrapper" in req.env
         resp.stream = Stream(pieces, b"" if ends_itself else broken_end, stack.pop_all(), waits)

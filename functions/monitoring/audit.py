@@ -67,9 +67,7 @@ class AuditTrail:
         size = 0
         for line in lines:
             size += len(line) + 1
-            if (
-                size > select.PIPE_BUF and together
-            ):  # the lines of two processes would mix in a pipe
+            if size > select.PIPE_BUF and together:
                 self._write_line("\n".join(together))
                 together, size = [], len(line) + 1
             together.append(line)

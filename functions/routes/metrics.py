@@ -57,6 +57,11 @@ _COUNTS: Final = (
         "Size of the segments that compactions wrote.",
     ),
     (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
+    (
+        measures.MAINTENANCE_FAILURES,
+        "maintenance_failures_total",
+        "Failed attempts of the maintenance process to do a job.",
+    ),
     (AUDIT_FAILURES, "audit_failures_total", "Audit lines that went to stderr, not to the file."),
 )
 _FEEDS: Final = (

@@ -38,6 +38,7 @@ APPENDED_BYTES: Final = "appended_bytes"
 COMPACTION_READ_BYTES: Final = "compaction_read_bytes"
 COMPACTION_WRITTEN_BYTES: Final = "compaction_written_bytes"
 DISK_ERRORS: Final = "disk_errors"
+MAINTENANCE_FAILURES: Final = "maintenance_failures"
 LAST_DISK_ERROR_US: Final = LATEST + "disk_error_us"
 
 
@@ -76,6 +77,10 @@ class Measures:
         """Note that the disk refused a write."""
         self.shared.add(DISK_ERRORS)
         self.shared.note_latest(LAST_DISK_ERROR_US, time_us)
+
+    def maintenance_failed(self) -> None:
+        """Note that a job of maintenance failed."""
+        self.shared.add(MAINTENANCE_FAILURES)
 
     def _note(self, name: str, amount: int) -> None:
         self.shared.note(name, HISTOGRAMS[name], amount)

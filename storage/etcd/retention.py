@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import secrets
 import struct
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Final
 
 from rundlet_server.storage.errors import Compacted, InvalidRequest, StoreError, Unavailable
@@ -33,6 +34,7 @@ from rundlet_server.storage.etcd.layout import ROOT, Layout, end_of
 from rundlet_server.storage.etcd.past import Past
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.views import Views, first_of
+from rundlet_server.storage.past.holds import RemoteHold, release_all
 from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.timeline import Retention
 
@@ -50,6 +52,7 @@ class Keeping:
         self._views = views
         self._past = past
         self._meta = views.layout.meta
+        self._abandoned: deque[bytes] = deque()
 
     def retention(self) -> Retention:
         """See ``Store.retention``."""
@@ -67,22 +70,24 @@ class Keeping:
         text = json.dumps({"keep_for_s": retention.keep_for_s})
         self._write(put(self._meta + b"retention", text.encode()))
 
-    @contextmanager
-    def hold(self, revision: int, *, is_read_only: bool) -> Iterator[None]:
+    def hold(self, revision: int, *, is_read_only: bool) -> RemoteHold[bytes]:
         """See ``Store.hold``; a hold that is left behind ends after an hour."""
-        key = self._meta + b"hold/" + secrets.token_hex(8).encode()
-        if not is_read_only:
-            until_us = self._views.clock.now_us() + _HOLD_S * 1_000_000
-            value = _HOLD.pack(self._views.base + revision, until_us)
-            with suppress(Unavailable):  # without room for it, the read goes on without a hold
-                self._write(put(key, value))
-        try:
-            self._views.read(revision, lambda _: [])
-            yield
-        finally:
-            if not is_read_only:
-                with suppress(StoreError):
-                    self._write(delete(key))
+
+        def take() -> bytes | None:
+            key = None if is_read_only else self._take(revision)
+            try:
+                self._views.read(revision, lambda _: [])
+            except BaseException:
+                if key is not None:
+                    self._release(key)
+                raise
+            return key
+
+        return RemoteHold(take, self._release, self._abandoned)
+
+    def release_abandoned(self) -> None:
+        """End the holds of this process that their readers have abandoned."""
+        release_all(self._abandoned, self._release)
 
     def compact(self, *, wait: bool) -> None:
         """Drop the history that no store of the cluster needs.
@@ -178,6 +183,18 @@ class Keeping:
                     success=[delete(kv.key) for kv in kvs],
                 ),
             )
+
+    def _take(self, revision: int) -> bytes:
+        key = self._meta + b"hold/" + secrets.token_hex(8).encode()
+        until_us = self._views.clock.now_us() + _HOLD_S * 1_000_000
+        value = _HOLD.pack(self._views.base + revision, until_us)
+        with suppress(Unavailable):  # without room for it, the read goes on without a hold
+            self._write(put(key, value))
+        return key
+
+    def _release(self, key: bytes) -> None:
+        with suppress(StoreError):
+            self._write(delete(key))
 
     def _write(self, op: pb.RequestOp) -> None:
         """Do a write that may be done twice."""

@@ -38,7 +38,7 @@ class Tidying:
     """Ends values that have expired, and merges slots.
 
     Attributes:
-        compact_if_due: see ``Keeping``.
+        compact_if_due, release_abandoned: see ``Keeping``.
     """
 
     def __init__(self, views: Views, commits: Commits, counter: Counter, keeping: Keeping) -> None:
@@ -46,6 +46,7 @@ class Tidying:
         self._commits = commits
         self._counter = counter
         self.compact_if_due = keeping.compact_if_due
+        self.release_abandoned = keeping.release_abandoned
 
     def expire(self) -> int:
         """End values that have expired by now; return how many entries were looked at."""
@@ -151,6 +152,7 @@ class Tidier:
             try:
                 while self._tidying.expire() and not self._stopping.is_set():
                     pass
+                self._tidying.release_abandoned()
                 if time.monotonic() >= next_s:
                     next_s = time.monotonic() + INTERVAL_S / 4
                     self._tidying.compact_if_due()

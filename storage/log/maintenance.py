@@ -23,6 +23,7 @@ from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.memory.allocator import keep_little_free
@@ -41,6 +42,8 @@ _CHECKPOINT_RETRY_S: Final = 1.0
 _ERASE_RETRY_S: Final = 10.0
 _PAUSES: Final = 10
 """A job that fails pauses at least this many times as long as the failed attempt took."""
+_PAUSE_S_MAX: Final = 900.0
+"""But no longer than this: a compaction may take long to fail, and its cause is gone soon after."""
 _NICENESS: Final = 5
 """Requests go first if there is more work than processors. The value is not higher, because this
 process holds the writers' lock for moments."""
@@ -61,26 +64,39 @@ class _Job:
     retry_s: float = 0.0
     due_s: float = 0.0
 
-    def tick(self, now_s: float) -> None:
-        """Do the action if it is due."""
+    def tick(self, now_s: float) -> bool:
+        """Do the action if it is due; return false if it failed."""
         if now_s < self.due_s:
-            return
+            return True
         started_s = time.monotonic()
+        if self._succeeds():
+            self.due_s = now_s + self.every_s
+            return True
+        took_s = time.monotonic() - started_s
+        pause_s = min(took_s * _PAUSES, _PAUSE_S_MAX)
+        self.due_s = now_s + took_s + max(self.every_s, self.retry_s, pause_s)
+        return False
+
+    def _succeeds(self) -> bool:
         try:
             self.action()
-            self.due_s = now_s + self.every_s
         except (StoreError, OSError) as ex:
             # Whatever it is, reads and writes fail on it too and report it; try again.
             _log.warning("maintenance of the store failed and will be tried again: %s", ex)
-            took_s = time.monotonic() - started_s
-            self.due_s = now_s + took_s + max(self.every_s, self.retry_s, took_s * _PAUSES)
+        except Exception:
+            # If it ended the process, the next one would fail likewise, at once and without a pause
+            _log.exception("maintenance of the store failed unexpectedly and will be tried again")
+        else:
+            return True
+        return False
 
 
 class MaintenanceLoop:
     """Decides when which job is due for one store."""
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: LogStore, measures: Measures | None = None) -> None:
         self._store = store
+        self._measures = measures or Measures()
         self._maintainer = store.maintainer
         self._jobs = (
             _Job(self._checkpoint, retry_s=_CHECKPOINT_RETRY_S),
@@ -96,7 +112,8 @@ class MaintenanceLoop:
     def tick(self, now_s: float) -> None:
         """Do what is due; ``now_s`` is a monotonic time."""
         for job in self._jobs:
-            job.tick(now_s)
+            if not job.tick(now_s):
+                self._measures.maintenance_failed()
 
     def _checkpoint(self) -> None:
         if self._maintainer.has_backlog:
@@ -121,12 +138,24 @@ class MaintenanceLoop:
             self._maintainer.remove_erased()
 
 
-def run(store: LogStore, lifeline: TextIO) -> None:
+class _FilesOfStore(RealFiles):
+    """Makes anything but the folder of the store, which somebody may remove at any moment."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def make_folder(self, path: Path) -> None:
+        """See ``Files.make_folder``; the folder of the store is there, or gone for good."""
+        if path != self._store:
+            super().make_folder(path)
+
+
+def run(store: LogStore, lifeline: TextIO, measures: Measures) -> None:
     """Maintain a store until ``lifeline`` reaches its end."""
     removed = store.maintainer.remove_orphans()
     if removed:
         _log.info("removed orphaned files of a crash: %s", ", ".join(removed))
-    loop = MaintenanceLoop(store)
+    loop = MaintenanceLoop(store, measures)
     while not _has_ended(lifeline, _TICK_S):
         loop.tick(time.monotonic())
 
@@ -158,8 +187,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--counters", type=Path, help="folder of the server's counters")
     options = parser.parse_args(arguments)
     write_messages(level=logging.INFO, form="%(name)s: %(message)s")
-    settings = StoreSettings.from_json(options.settings)
-    if not options.folder.is_dir():
+    folder: Path = options.folder
+    settings = dataclasses.replace(
+        StoreSettings.from_json(options.settings), files=_FilesOfStore(folder)
+    )
+    if not folder.is_dir():
         return  # the server was killed and its private folder removed: do not make a new one
     if options.counters is not None:
         shared = SharedCounters(options.counters, "maintenance")
@@ -169,9 +201,14 @@ def main(arguments: list[str] | None = None) -> None:
     keep_little_free()
     relax_collector()
     trim_often()
-    store = LogStore(options.folder, settings)
     try:
-        run(store, sys.stdin)
+        store = LogStore(folder, settings)
+    except FileNotFoundError:
+        if folder.is_dir():
+            raise
+        return  # removed meanwhile
+    try:
+        run(store, sys.stdin, settings.measures)
     except KeyboardInterrupt:
         pass  # a terminal interrupts the whole group; the server ends this process in its order
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,27 @@ def open_parts(folder: Path, settings: StoreSettings) -> Parts:
         Damaged, UnknownFormat: see ``open.recovery``.
         OSError: the folder cannot be used.
     """
+    handled = sys.exception()  # by the caller, with frames that are not ours
+    try:
+        return _opened_somehow(folder, settings)
+    except BaseException as ex:
+        _free_files(ex, handled)
+        raise
+
+
+def _free_files(failure: BaseException, handled: BaseException | None) -> None:
+    """Close the files that a failed opening had opened, which close when they are freed.
+
+    The frames in the traceback refer to them, and the exception may live long. They are many, for
+    example all index files, whose maps close only with the last array over them.
+    """
+    ex: BaseException | None = failure
+    while ex is not None and ex is not handled:
+        traceback.clear_frames(ex.__traceback__)
+        ex = ex.__cause__ or ex.__context__
+
+
+def _opened_somehow(folder: Path, settings: StoreSettings) -> Parts:
     try:
         return _opened(folder, settings)
     except OSError as ex:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
@@ -13,6 +14,7 @@ from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Compacted, Unavailable
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.past.holds import RemoteHold, release_all
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections, Rows
 from rundlet_server.storage.postgres.deciding import Head
@@ -75,6 +77,7 @@ class PostgresTimeline:
         self._writer = writer
         self._clock = clock
         self._held: set[str] = set()
+        self._abandoned: deque[str] = deque()
 
     def moment(self, time_us: int) -> Moment:
         """See ``Store.moment``."""
@@ -129,22 +132,23 @@ class PostgresTimeline:
         arguments = (retention.keep_versions, round(retention.keep_for_s * 1_000_000))
         self._connections.execute(_RETAIN, arguments)
 
-    @contextlib.contextmanager
-    def hold(self, revision: int, *, is_read_only: bool) -> Iterator[None]:
+    def hold(self, revision: int, *, is_read_only: bool) -> RemoteHold[str]:
         """See ``Store.hold``; one of a process that died ends after a while."""
-        name = None if is_read_only else self._take(revision)
-        try:
-            if name is None:
-                self._require_kept(revision)
-            yield
-        finally:
-            if name is not None:
-                self._held.discard(name)
-                with contextlib.suppress(Unavailable):  # it ends by itself
-                    self._connections.execute(_RELEASE, (name,))
+
+        def take() -> str | None:
+            if not is_read_only:
+                return self._take(revision)
+            self._require_kept(revision)
+            return None
+
+        return RemoteHold(take, self._release, self._abandoned)
 
     def renew_holds(self) -> None:
-        """Keep the holds of this process for longer; call it more often than ``HOLD_US``."""
+        """Keep the holds of this process for longer; call it more often than ``HOLD_US``.
+
+        End those that their readers have abandoned.
+        """
+        release_all(self._abandoned, self._release)
         if self._held:
             until_us = self._clock.now_us() + HOLD_US
             self._connections.execute(_RENEW, (until_us, list(self._held)))
@@ -193,6 +197,11 @@ class PostgresTimeline:
         self._writer.changing([], decide)
         self._held.add(name)
         return name
+
+    def _release(self, name: str) -> None:
+        self._held.discard(name)
+        with contextlib.suppress(Unavailable):  # it ends by itself
+            self._connections.execute(_RELEASE, (name,))
 
     def _require_kept(self, revision: int) -> None:
         look = self._reads.look(revision)

@@ -18,7 +18,7 @@ from rundlet import Client, Delete, Event, Put, RundletError
 from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.processes.killed_servers import GRANIAN, WAITRESS, kill_whole, start
-from tests.support.processes.servers import RundletServer, free_port, worker_pids
+from tests.support.processes.servers import RundletServer, free_port, wait_for, worker_pids
 
 WRITERS = 3
 KEYS = 12
@@ -96,6 +96,7 @@ def follow_killed_servers(
                 campaign.count(hurt(server, dice))
         with serve(folder, port, dice):
             time.sleep(dice.uniform(*LIFE_S))
+            wait_for(lambda: all(writer.acknowledged for writer in writers))
             over.set()
             for thread in threads:
                 thread.join()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import random
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from tests.support.processes.killed_servers import (
     port_of,
     start,
 )
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, free_port, wait_for
 
 CALLERS = 4
 ADDITION = b'{"then": [{"op": "add", "key": "sum"}]}'
@@ -190,10 +189,7 @@ def test_writes_that_are_sent_again_without_a_key_are_found(tmp_path: Path):
 
 
 def test_a_client_with_idempotent_retries_counts_through_kill_9(campaign: Campaign, tmp_path: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-
+    port = str(free_port())
     over = threading.Event()
 
     def count(client: Client) -> list[int]:

@@ -20,6 +20,7 @@ from rundlet_server.storage.errors import (
     BackupGone,
     Damaged,
     DiskFull,
+    InvalidRequest,
     NotInBackup,
     ReadOnly,
     Unavailable,
@@ -298,8 +299,38 @@ def test_one_backup_at_a_time_writes_to_a_directory(tmp_path: Path) -> None:
         pass
 
 
+def test_other_files_of_a_directory_are_left_alone(tmp_path: Path, store: LogStore) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "notes.tmp").write_text("mine")
+    (folder / "secret").touch(mode=0)
+    os.mkfifo(folder / "fifo")  # to open it would wait for ever
+    put(store)
+    back_up(store, folder)
+    [index] = [path.name for path in folder.glob("backup-*.json")]
+    for half_written in (f"{index}.tmp", f"{next(iter(pieces(DirectoryPlace(folder))))}.tmp"):
+        (folder / half_written).touch()
+
+    with DirectoryPlace(folder):
+        back_up(store, folder)
+    assert verify_backups(DirectoryPlace(folder)).problems == []
+
+    assert (folder / "notes.tmp").read_text() == "mine"
+    assert [path.name for path in folder.glob("*.tmp")] == ["notes.tmp"]
+
+
+def test_no_backup_goes_into_the_folder_of_a_store(tmp_path: Path, store: LogStore) -> None:
+    put(store)
+    names = {path.name for path in (tmp_path / "data").iterdir()}
+
+    with pytest.raises(InvalidRequest, match="holds a store"), DirectoryPlace(tmp_path / "data"):
+        pass
+
+    assert {path.name for path in (tmp_path / "data").iterdir()} == names
+
+
 def test_directory_that_cannot_be_used_is_not_kept_locked(tmp_path: Path) -> None:
-    (tmp_path / "piece.tmp").touch()
+    (tmp_path / "backup-1.json.tmp").touch()
     error = OSError(errno.EIO, "the disk failed")
     files = FaultyFiles(lambda _, call: error if call.name == "unlink" else None)
     with pytest.raises(OSError, match="the disk failed") as caught:

@@ -18,7 +18,6 @@ from rundlet_server.storage.log.backup.local import leased
 from rundlet_server.storage.log.backup.places import DirectoryPlace
 from rundlet_server.storage.log.backup.taking import BackupTaker
 from rundlet_server.storage.log.backup.verifying import verify_backups
-from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -121,8 +120,8 @@ def test_a_power_cut_during_a_backup_costs_no_earlier_one(
 
 
 def is_unused(folder: Path) -> bool:
-    """Return whether a folder is as good as empty: the lock of a restore or a store is no data."""
-    return {path.name for path in folder.iterdir()} <= {LOCK_NAME}
+    """Return whether a folder is as good as empty: the restore has not begun."""
+    return not any(folder.iterdir())
 
 
 def test_a_killed_restore_leaves_nothing_that_opens_and_can_be_run_again(
@@ -176,7 +175,7 @@ def test_a_power_cut_during_a_restore_leaves_nothing_that_opens(
                 with_store(folder, settings, store)
         except StoreError:
             assert number < len(states)
-            if (folder / "RESTORING").exists():
+            if not (folder / "MANIFEST").exists() or (folder / "RESTORING").exists():
                 restore(tmp_path / "backups", folder)
                 with_store(folder, settings, store)
 

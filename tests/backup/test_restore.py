@@ -15,7 +15,7 @@ from rundlet_server.storage.log.backup.restoring import REVISION_STEP
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
-from rundlet_server.storage.log.open.unfinished import MARK_NAME
+from rundlet_server.storage.log.open.unfinished import BEGUN_NAME, MARK_NAME
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -220,6 +220,7 @@ def test_restore_that_looked_before_another_one_ended_is_refused(
     with pytest.raises(InvalidRequest, match="not empty"):
         restore(tmp_path / "backups", tmp_path / "new", files=Overtaken())
 
+    assert not (tmp_path / "new" / BEGUN_NAME).exists()
     again = open_log_store(tmp_path / "new", settings)
     assert [entry.value for entry in entries_of(again) if entry] == [b"1"]
     again.close()

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import signal
-import time
+import threading
 
 import pytest
 
@@ -20,6 +20,7 @@ from rundlet_server.functions.transfer.formats import Format
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
+from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run
 from tests.support.wire.served_model import served
@@ -75,12 +76,20 @@ def test_import_that_fails_leaves_a_store_that_others_use_since(tmp_path, monkey
 
 
 class Interrupting(ModelStore):
-    """A store that interrupts the command while it stores its second transaction."""
+    """A store that interrupts the command while it stores its second transaction.
+
+    Attributes:
+        may_answer: set once the command has ended, so that it ends before it has an answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
 
     def commit(self, txn):
         if self.stats().key_count:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)  # the command ends before it has an answer
+            assert self.may_answer.wait(PATIENCE_S)
         return super().commit(txn)
 
 
@@ -90,8 +99,10 @@ def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending, mo
     rows = tmp_path / f"rows.{ending}"
     line = '{"key": "k%d", "text": "v"}\n' if ending == "jsonl" else "k%d v\n"
     rows.write_text("".join(line % number for number in range(1_500)))
-    with served(Interrupting()) as url:
+    store = Interrupting()
+    with served(store) as url:
         ended = run("import", str(rows), "--any-key", "--url", url)
+        store.may_answer.set()
 
     assert ended.code == 130
     assert ended.err.startswith(

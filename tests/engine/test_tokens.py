@@ -233,7 +233,7 @@ def test_slower_look_at_the_file_undoes_no_newer_one(tmp_path: Path):
     def clock() -> float:
         if slow and threading.current_thread() is threading.main_thread():
             files.may_go_on.set()
-            slow[0].result(10)
+            slow[0].result(PATIENCE_S)
         return 0.0
 
     watch = TokenWatch(tmp_path, files=files, clock=clock)

@@ -6,13 +6,20 @@ import functools
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
+import falcon
+import falcon.testing
 import pytest
 
 from rundlet_server.functions.feeds.places import FEEDS_CLOSED, FEEDS_REFUSED, FeedPlaces
 from rundlet_server.functions.messages import places as places_module
+from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.messages.streams import send_stream
+from rundlet_server.functions.messages.uploads import DecodingTurns
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.waits import IN_THREAD
 from rundlet_server.storage.counting.counters import SharedCounters
 from tests.support import PATIENCE_S
 
@@ -80,3 +87,33 @@ def test_export_is_served_while_the_place_of_another_is_freed(monkeypatch: pytes
     _Request(places.give_back)
 
     assert _ends(places.take)
+
+
+def test_export_that_the_collector_frees_releases_its_place_and_exits_nothing():
+    left: list[str] = []
+
+    class Held:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            left.append("waited for a network")
+
+    def make(stack: ExitStack) -> tuple[Iterator[bytes], bytes]:
+        stack.enter_context(Held())
+        return iter([b"row"]), b""
+
+    exports = places_module.Places(1)
+    gates = Gates(DecodingTurns(), SendingGate(1_000), exports, IN_THREAD)
+    req = falcon.Request(falcon.testing.create_environ())
+    resp = falcon.Response()
+    send_stream(req, resp, gates, make)
+    assert not exports._free
+    cycle: list[object] = [resp.stream]
+    cycle.append(cycle)
+    del cycle, resp
+
+    gc.collect()
+
+    assert exports.take()
+    assert left == []

@@ -29,5 +29,6 @@ def test_answers_that_break_off_at_a_damaged_value_are_reported_a_few_times(tmp_
             with pytest.raises(httpx.RemoteProtocolError):
                 server.client.get("/v1/export")
 
-        found = sum(server.stderr.count(message) for message in _MESSAGES)
-        assert found == AT_ONCE
+        # A slow machine takes so long that a line counts the others; it begins with their number.
+        found = [line for line in server.stderr.splitlines() if line.startswith(_MESSAGES)]
+        assert len(found) == AT_ONCE

@@ -191,11 +191,11 @@ def test_commit_in_flight_is_no_reason_to_leave_the_page_of_a_writer(tmp_path):
     with frozen(tmp_path / "data") as snapshot, ThreadPoolExecutor() as threads:
         with (tmp_path / "data/LOCK").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # as a writer does between append and publication
-            (tmp_path / "data/COMMIT").write_bytes(older)
+            overwrite(tmp_path / "data/COMMIT", older)
             opening = threads.submit(open_log_store, snapshot, READ_ONLY)
             with pytest.raises(TimeoutError):
                 opening.result(timeout=0.2)
-            (tmp_path / "data/COMMIT").write_bytes(newer)
+            overwrite(tmp_path / "data/COMMIT", newer)
         reader = opening.result(timeout=PATIENCE_S)
         writer.commit(Txn([Put("next", b"2")]))
         found = keys(reader)
@@ -203,6 +203,12 @@ def test_commit_in_flight_is_no_reason_to_leave_the_page_of_a_writer(tmp_path):
     writer.close()
 
     assert (found["in flight"], found["next"]) == (b"1", b"2")
+
+
+def overwrite(page: Path, data: bytes) -> None:
+    """Change a page that a store has mapped; ``write_bytes`` cuts it off first: SIGBUS."""
+    with page.open("r+b") as file:
+        file.write(data)
 
 
 @pytest.mark.parametrize("settings", [FROZEN, AFTER_RESTART])

@@ -9,8 +9,7 @@ import pytest
 
 from tests.support.disks.removal import remove_in_use
 from tests.support.processes.command_line import run
-from tests.support.processes.servers import RundletServer, wait_for
-from tests.support.wire.prometheus_text import parse
+from tests.support.processes.servers import RundletServer, wait_for, wait_for_processes
 
 
 @pytest.mark.parametrize("kind", ["waitress", "granian"])
@@ -26,7 +25,7 @@ def test_server_refuses_writes_once_a_backup_takes_the_place_of_its_folder(tmp_p
     ) as server:
         server.client.put("/v1/kv/a", content=b"2").raise_for_status()
         # A process that opens the folder later would make it again, or take the backup for its own.
-        wait_for(lambda: processes(server) == {"worker": 1 + len(workers) // 2, "maintenance": 1})
+        wait_for_processes(server, 1 + len(workers) // 2)
         remove_in_use(data)
         shutil.copytree(backup, data)
 
@@ -39,9 +38,3 @@ def test_server_refuses_writes_once_a_backup_takes_the_place_of_its_folder(tmp_p
     assert ready.status_code == 503
     assert run("get", "a", "--data", str(data)).text == "1"
     assert run("get", "lost", "--data", str(data)).code == 1
-
-
-def processes(server: RundletServer) -> dict[str, float]:
-    """How many processes of each role have the store open."""
-    samples = parse(server.client.get("/metrics").text)["rundlet_processes"].samples
-    return {dict(labels)["role"]: number for (_, labels), number in samples.items()}

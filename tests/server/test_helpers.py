@@ -21,6 +21,15 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import SharedCounters
 from tests.support.processes.servers import is_running, wait_for
 
+# A maintenance process whose folder is removed just before it opens the store.
+REMOVED_AT_START = """
+import shutil, sys
+from rundlet_server.storage.log import maintenance
+
+maintenance.trim_often = lambda: shutil.rmtree(sys.argv[1])
+maintenance.main(sys.argv[1:])
+"""
+
 # Stands in for a helper: writes its process id, then ends when its stdin does.
 HELPER = "import os, sys; print(os.getpid(), file=open(sys.argv[1], 'a')); sys.stdin.read()"
 
@@ -238,6 +247,23 @@ def test_folder_stays_away_though_a_helper_starts_late(tmp_path):
     assert not folder.exists()
     with pytest.raises(FileNotFoundError):
         SharedCounters(folder / "counters")
+
+
+def test_folder_removed_while_a_helper_starts_stays_away(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", REMOVED_AT_START, str(folder)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

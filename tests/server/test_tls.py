@@ -48,9 +48,8 @@ def server(
     tmp_path_factory: pytest.TempPathFactory, authority: PrivateAuthority, pair: tuple[Path, Path]
 ) -> Iterator[TlsServer]:
     options = ["--tls-cert", pair[0], "--tls-key", pair[1], "--workers", "2"]
-    timeouts = ["--header-timeout", "1s", "--body-timeout", "2s"]
     folder = tmp_path_factory.mktemp("server")
-    with TlsServer(folder, authority, *options, *timeouts) as server:
+    with TlsServer(folder, authority, *options, "--body-timeout", "2s") as server:
         yield server
 
 

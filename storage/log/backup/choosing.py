@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rundlet_server.storage.errors import InvalidRequest, NotInBackup
-from rundlet_server.storage.log.backup.index import BackupIndex, is_index, read_index, shown_time
+from rundlet_server.storage.log.backup.index import BackupIndex, read_index, shown_time
+from rundlet_server.storage.log.backup.names import is_index
 from rundlet_server.storage.log.backup.places import BackupPlace
 
 

@@ -25,13 +25,11 @@ from typing import Final
 
 from rundlet_server.storage.backups import Backup, BackupFile
 from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.log.backup.names import index_name
 from rundlet_server.storage.log.backup.places import BackupPlace
 from rundlet_server.storage.log.format.names import segment_number
 
 FORMAT_VERSION: Final = 1
-_PREFIX: Final = "backup-"
-
-_SUFFIX: Final = ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +68,6 @@ class BackupIndex:
 def is_segment(name: str) -> bool:
     """Return whether a file of a backup is a segment."""
     return segment_number(name) is not None
-
-
-def index_name(store_id: str, revision: int, time_us: int) -> str:
-    """Return the name of an index file; names sort by revision, then by time."""
-    return f"{_PREFIX}{revision:016d}-{time_us:017d}-{store_id[:8]}{_SUFFIX}"
-
-
-def is_index(name: str) -> bool:
-    """Return whether a file of a backup directory is an index."""
-    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 def shown_time(time_us: int) -> str:

@@ -1,9 +1,6 @@
 """The segments in a backup directory, in pieces.
 
-A piece is a file that holds the bytes of one segment from one place to another and never changes:
-
-    <store id>-<number of the segment>-<start>-<end>.piece
-
+A piece is a file that holds the bytes of one segment from one place to another and never changes.
 A segment grows by further pieces. When little is added, the new piece takes in the small pieces
 before it, so that a segment consists of few pieces however often it is backed up; the pieces taken
 in are removed once an index is written. So pieces may overlap: if several hold a place, the one
@@ -12,17 +9,16 @@ that ends last is read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.backup.names import PIECE
 from rundlet_server.storage.log.backup.places import BackupPlace
 
 PIECE_BYTES: Final = 16 * 1024 * 1024
 """The size of a large piece: the most that is held in memory, or lost when a copy is killed."""
-_NAME: Final = re.compile(r"([0-9a-f]{32})-(\d{10}\.log)-(\d{13})-(\d{13})\.piece", re.ASCII)
 
 
 class Piece(NamedTuple):
@@ -31,11 +27,6 @@ class Piece(NamedTuple):
     name: str
     start: int
     end: int
-
-
-def piece_name(store_id: str, segment: str, start: int, end: int) -> str:
-    """Return the name of a piece; ``segment`` is the name of the segment's file."""
-    return f"{store_id}-{segment}-{start:013d}-{end:013d}.piece"
 
 
 SegmentKey = tuple[str, str]
@@ -49,7 +40,7 @@ def pieces_in(sizes: Mapping[str, int]) -> dict[SegmentKey, list[Piece]]:
     """
     found: dict[SegmentKey, list[Piece]] = {}
     for name, size in sizes.items():
-        match = _NAME.fullmatch(name)
+        match = PIECE.fullmatch(name)
         if match is not None:
             piece = Piece(name, int(match[3]), int(match[4]))
             if piece.end - piece.start == size > 0:

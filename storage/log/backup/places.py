@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.errors import InvalidRequest, Unavailable
 from rundlet_server.storage.files import (
     File,
     Files,
@@ -20,8 +20,13 @@ from rundlet_server.storage.files import (
     replace_file,
     write_unsynced,
 )
+from rundlet_server.storage.log.backup.names import (
+    TEMPORARY_SUFFIX,
+    is_half_written,
+    is_of_backup,
+)
+from rundlet_server.storage.log.format import manifest as manifests
 
-_TEMPORARY: Final = ".tmp"
 _LOCK_NAME: Final = "LOCK"
 
 
@@ -32,7 +37,7 @@ class BackupPlace(Protocol):
         """Return its name for people."""
 
     def sizes(self) -> Mapping[str, int]:
-        """Return the names and sizes of all files."""
+        """Return the names and sizes of the files of backups; other files may be there, too."""
 
     def read(self, name: str, start: int, size: int) -> bytes:
         """Return up to ``size`` bytes of a file from ``start`` on; fewer only at its end.
@@ -73,15 +78,20 @@ class DirectoryPlace:
 
         Raises:
             Unavailable: another process has it locked.
+            InvalidRequest: there is a store in it, whose writers use the same lock.
         """
         self._files.make_folder(self._folder)
+        if manifests.FILE_NAME in self._files.names(self._folder):
+            raise InvalidRequest(
+                f"{self._folder} holds a store; name another directory for its backups"
+            )
         self._lock = self._files.open(self._folder / _LOCK_NAME, create=True)
         if not self._lock.lock(wait=False):
             self._lock.close()
             raise Unavailable(f"another backup into {self._folder} is at work")
         try:
             for name in self._files.names(self._folder):
-                if name.endswith(_TEMPORARY):
+                if is_half_written(name):
                     self._files.unlink(self._folder / name)
         except BaseException:
             self._lock.close()
@@ -100,7 +110,7 @@ class DirectoryPlace:
             return {}
         found = {}
         for name in names:
-            if name != _LOCK_NAME and not name.endswith(_TEMPORARY):
+            if is_of_backup(name):
                 with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                     found[name] = file_size(self._files, self._folder / name)
         return found
@@ -115,7 +125,7 @@ class DirectoryPlace:
 
     def write(self, name: str, data: bytes) -> None:
         """See ``BackupPlace.write``."""
-        temporary = self._folder / (name + _TEMPORARY)
+        temporary = self._folder / (name + TEMPORARY_SUFFIX)
         self._files.make_folder(self._folder)
         self._files.unlink(temporary)
         write_unsynced(self._files, temporary, data)

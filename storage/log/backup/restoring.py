@@ -3,8 +3,9 @@
 A process may die between any two of these steps; what it leaves does not open as a store, and the
 same restore may be run again:
 
-1. lock the folder, require that it is empty, and mark it: as long as the mark is there, nothing
-   opens a store in it (``open.unfinished``). The lock alone counts as nothing;
+1. if the folder is empty, say in it that a restore has begun, lock it, require that it is still
+   empty, and mark it: as long as the mark is there, nothing opens a store in it
+   (``open.unfinished``);
 2. copy the segments, verified by their hashes, up to the last commit that is wanted. The last
    segment is truncated behind that commit. If a frame of compaction holds commits on both sides,
    its first records are written as a frame of their own;
@@ -55,7 +56,7 @@ from rundlet_server.storage.log.format.segment import APPENDED, Segment, Segment
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
-from rundlet_server.storage.log.open.unfinished import MARK_NAME
+from rundlet_server.storage.log.open.unfinished import BEGUN_NAME, MARK_NAME
 from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
 REVISION_STEP: Final = 1 << 32
@@ -157,14 +158,17 @@ class Restore:
     @contextlib.contextmanager
     def _marked(self) -> Iterator[None]:
         self._files.make_folder(self._folder)
-        self._names_left()  # refuses a folder of other files before it makes one there
+        if not self._names_left():
+            self._make_durable(BEGUN_NAME)
         lock = self._files.open(self._folder / LOCK_NAME, create=True)
         try:
-            if not lock.lock(wait=False):
-                raise Unavailable(f"another restore into {self._folder} is at work")
-            names = self._names_left()  # another restore may have ended since
-            self._files.open(self._folder / MARK_NAME, create=True).close()
-            self._files.sync_folder(self._folder)
+            try:
+                if not lock.lock(wait=False):
+                    raise Unavailable(f"another restore into {self._folder} is at work")
+                names = self._names_left()  # another restore may have ended since
+                self._make_durable(MARK_NAME)
+            finally:
+                self._files.unlink(self._folder / BEGUN_NAME)
             for name in names:
                 if _is_ours(name):
                     self._files.unlink(self._folder / name)
@@ -175,13 +179,18 @@ class Restore:
         finally:
             lock.close()
 
+    def _make_durable(self, name: str) -> None:
+        """Make an empty file that a power cut does not take away."""
+        self._files.open(self._folder / name, create=True).close()
+        self._files.sync_folder(self._folder)
+
     def _names_left(self) -> set[str]:
         """Return the files that a restore that died has left, beside its lock.
 
         Raises:
             InvalidRequest: they are of something else.
         """
-        names = set(self._files.names(self._folder)) - _HARMLESS - {LOCK_NAME}
+        names = set(self._files.names(self._folder)) - _HARMLESS - {LOCK_NAME, BEGUN_NAME}
         if names and MARK_NAME not in names:
             raise InvalidRequest(f"{self._folder} is not empty; restore into a new folder")
         return names

@@ -27,17 +27,16 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.backup.index import (
     BackupIndex,
     encode,
-    is_index,
     is_segment,
     read_index,
 )
+from rundlet_server.storage.log.backup.names import is_index, piece_name
 from rundlet_server.storage.log.backup.pieces import (
     PIECE_BYTES,
     Piece,
     SegmentKey,
     chain_of,
     end_of,
-    piece_name,
     pieces_in,
     read_range,
 )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.log.backup.index import BackupIndex, is_index, read_index
+from rundlet_server.storage.log.backup.index import BackupIndex, read_index
+from rundlet_server.storage.log.backup.names import is_index
 from rundlet_server.storage.log.backup.pieces import (
     Piece,
     SegmentKey,

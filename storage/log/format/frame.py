@@ -20,7 +20,7 @@ r"""A frame: one commit (or, after compaction, a run of records) under one check
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -97,14 +97,34 @@ def encode(
     offset: int,
 ) -> tuple[list[Buffer], int]:
     """Return the buffers of a frame to be written at ``offset``, and their total size."""
-    encoded = list(chain.from_iterable(encoded_records))
+    return encode_pieces(
+        list(chain.from_iterable(encoded_records)),
+        record_count=record_count,
+        revision=revision,
+        time_us=time_us,
+        totals=totals,
+        synced=synced,
+        salt=salt,
+        offset=offset,
+    )
+
+
+def encode_pieces(
+    encoded: Sequence[Buffer],
+    *,
+    record_count: int,
+    revision: int,
+    time_us: int,
+    totals: Totals,
+    synced: int,
+    salt: int,
+    offset: int,
+) -> tuple[list[Buffer], int]:
+    """Do as ``encode`` does, with the buffers of all records in one sequence."""
     content = HEADER.size + sum(map(len, encoded)) + CHECKSUM_SIZE
     padding = -content % ALIGNMENT
     size = content + padding
-    key_count, value_bytes = totals
-    header = HEADER.pack(
-        size, record_count, revision, time_us, key_count, value_bytes, synced // ALIGNMENT
-    )
+    header = HEADER.pack(size, record_count, revision, time_us, *totals, synced // ALIGNMENT)
     pieces: list[Buffer] = [header, *encoded, _ZEROS[:padding]]
     seed = frame_seed(salt, offset)
     if size <= _JOIN_BYTES_MAX:

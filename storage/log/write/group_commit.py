@@ -1,9 +1,9 @@
 """Group commit: the threads of one process share writes and syncs.
 
-A thread queues its transaction. If no thread leads, it becomes the leader: it commits all that are
-queued, its own among them, as one batch. Transactions that arrive meanwhile form the next group,
-and the thread of the first leads it. So the slower the disk, the larger the groups; no timer is
-involved.
+If no thread leads, a thread with a transaction becomes the leader; otherwise it queues the
+transaction. The leader commits its own transaction and all that are queued as one batch.
+Transactions that arrive meanwhile form the next group, and the thread of the first leads it. So the
+slower the disk, the larger the groups; no timer is involved.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class GroupCommit:
             OutcomeUnknown: it may have been applied.
             Damaged: the log cannot be followed.
         """
-        request = _Request([txn])
-        self._finish(request)
-        outcome = request.take()[0]
+        outcome = self._finish([txn]).pop()
         if isinstance(outcome, Commit):
             return outcome
         try:
@@ -86,40 +84,43 @@ class GroupCommit:
         Returns:
             For each transaction its commit, or the error that ``commit`` would raise.
         """
-        if not txns:
-            return []
-        request = _Request(txns)
-        self._finish(request)
-        return request.take()  # not kept in a variable, as in ``commit``
+        return self._finish(txns) if txns else []  # not kept in a variable, as in ``commit``
 
-    def _finish(self, request: _Request) -> None:
-        """Queue a request, and return when it is done; lead if no thread does."""
+    def _finish(self, txns: Sequence[Txn]) -> list[Outcome]:
+        """Return the outcomes of transactions; lead if no thread does, otherwise queue them."""
         with self._queue_lock:
-            self._queue.append(request)
-            is_waiting = self._has_leader
+            is_leader = not self._has_leader
             self._has_leader = True
-            if is_waiting:
+            if not is_leader:
+                request = _Request(txns)
                 request.wakeup.acquire()
-        if is_waiting:
-            request.wakeup.acquire()  # until done, or until it is this thread's turn to lead
-        if not request.outcomes:
-            self._lead()
+                self._queue.append(request)
+        if is_leader:
+            return self._lead(txns)
+        request.wakeup.acquire()  # until done, or until it is this thread's turn to lead
+        return request.take() or self._lead(txns)
 
-    def _lead(self) -> None:
-        """Commit all queued requests, then hand the lead to the first one queued meanwhile."""
+    def _lead(self, txns: Sequence[Txn]) -> list[Outcome]:
+        """Commit transactions and all queued ones; hand the lead to the first queued meanwhile.
+
+        Returns:
+            The outcomes of ``txns``.
+        """
         group: list[_Request] = []
+        has_lock = False
         try:
             with self._writer.exclusive() as view:
+                has_lock = True
                 # The queue is taken only now: the group grows while other processes hold the lock.
-                # The leader's own request comes first.
-                with self._queue_lock:
-                    group, self._queue = self._queue, []
-                if len(group) > 1 or not self._commit_alone(view, group[0]):
-                    self._commit_group(view, group)
+                if not self._queue and len(txns) == 1:
+                    commit = self._commit_alone(view, txns[0])
+                    if commit is not None:
+                        return [commit]
+                group = self._take_queue(txns)
+                self._commit_group(view, group)
         except BaseException as ex:
-            if not group:
-                with self._queue_lock:
-                    group, self._queue = self._queue, []
+            if not group:  # what was queued during the write of one transaction is not refused
+                group = [_Request(txns)] if has_lock else self._take_queue(txns)
             _refuse(group, ex)
             if not isinstance(ex, Exception):
                 raise
@@ -127,22 +128,26 @@ class GroupCommit:
             with self._queue_lock:
                 self._has_leader = bool(self._queue)
                 if self._queue:
-                    self._queue[0].wakeup.release()
+                    self._queue.pop(0).wakeup.release()
             for request in group[1:]:
                 request.wakeup.release()
+        return group[0].take()
 
-    def _commit_alone(self, view: View, request: _Request) -> bool:
-        """Commit one transaction of plain puts without a batch; return false for anything else."""
-        if len(request.txns) > 1:
-            return False
-        plain = self._writer.plain_frame(view, request.txns[0])
+    def _take_queue(self, txns: Sequence[Txn]) -> list[_Request]:
+        """Return a request for the leader's own transactions, and after it all queued ones."""
+        with self._queue_lock:
+            group, self._queue = [_Request(txns), *self._queue], []
+        return group
+
+    def _commit_alone(self, view: View, txn: Txn) -> Commit | None:
+        """Commit one transaction of plain puts without a batch; return ``None`` for any other."""
+        plain = self._writer.plain_frame(view, txn)
         if plain is None:
-            return False
+            return None
         frame, commit = plain
-        request.outcomes = [commit]
         self._writer.write(view, frame)
         self._measures.committed(1)
-        return True
+        return commit
 
     def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
         batch = self._decided(view, group)

@@ -119,8 +119,8 @@ class PendingFrames:
             if accepts is not None and not accepts(size + sum(map(len, encoded))):
                 break
             revision, totals, offset = revision + 1, totals_then, first_offset + size
-            buffers, frame_size = frames.encode(
-                [encoded],
+            buffers, frame_size = frames.encode_pieces(
+                encoded,
                 record_count=len(encoded),
                 revision=revision,
                 time_us=time_us,

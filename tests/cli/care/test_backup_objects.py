@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import Ended, run_process
-from tests.support.processes.servers import wait_for
+from tests.support.processes.servers import free_port, is_open, wait_for
 from tests.support.programs import program
 
 pytest.importorskip("obstore", reason="the extra 'objects' is not installed")
@@ -26,8 +25,7 @@ KEY, SECRET = "key", "secret-of-a-test"
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of commands that may use the bucket ``bucket`` of a running server."""
     (tmp_path / "objects" / "bucket").mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [program("rclone"), "serve", "s3", "--auth-key", f"{KEY},{SECRET}"]
     command += [
         "--addr",
@@ -54,14 +52,6 @@ def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     finally:
         server.kill()
         server.wait()
-
-
-def is_open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_a_store_is_backed_up_to_a_bucket_and_restored(

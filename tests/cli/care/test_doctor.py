@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import errno
+import http.client
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
 from rundlet_server.cli.exits import ExitCode
 from rundlet_server.cli.group import loaded
-from rundlet_server.cli.place.ask import Metrics
+from rundlet_server.cli.place.ask import Metrics, Reply
 from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.storage import errors
 from rundlet_server.storage.care import Inspection
@@ -281,6 +283,24 @@ def test_good_server(tmp_path, monkeypatch):
         ended, found = doctor("--url", server.url)
         assert ended.code == 6
         assert found["service"]["seen"] == "the server asks for a token"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "took_s", "level"),
+    [
+        (0, 0.1, "ok"),
+        (-8, 10, "ok"),
+        (-8, 0.1, "warning"),
+        (-20, 10, "warning"),
+        (8, 10, "warning"),
+    ],
+)
+def test_slow_answer_is_no_wrong_clock(ahead_s, took_s, level):
+    """The server tells its time at some moment between the request and the end of its answer."""
+    headers = http.client.HTTPMessage()
+    headers["Date"] = formatdate(time.time() + ahead_s, usegmt=True)
+
+    assert checks_server._clock(Reply(200, headers, b"{}", took_s)).level == level
 
 
 def test_nobody_there_is_exit_code_4():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -101,6 +102,25 @@ def test_what_a_dead_process_held_is_kept_for_an_hour(own_node):
         store.get("a", at=revision)
     meta = store._views.layout.meta
     assert not store._views.client.range(span(meta + b"hold/", meta + b"hold0")).kvs
+    store.close()
+
+
+def test_hold_that_the_collector_frees_ends_with_the_next_pass(own_node):
+    place = EtcdPlace.of(StoreAddress.parse(f"etcd://{own_node.endpoint}/freed"))
+    store = EtcdStore(place, StoreSettings(keep_for_s=0.0), tidy_s=None)
+    revision = put(store, "a", b"1").revision
+    meta = store._views.layout.meta
+    cycle = [store.hold(revision)]
+    cycle[0].__enter__()
+    cycle.append(cycle)
+    del cycle
+
+    gc.collect()
+
+    holds = span(meta + b"hold/", meta + b"hold0")
+    assert len(store._views.client.range(holds).kvs) == 1
+    tidying_of(store).release_abandoned()
+    assert not store._views.client.range(holds).kvs
     store.close()
 
 

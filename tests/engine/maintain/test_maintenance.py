@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
+from rundlet_server.storage.counting.measures import MAINTENANCE_FAILURES, Measures
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log import maintenance
 from rundlet_server.storage.log.maintenance import MaintenanceLoop
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -57,9 +60,8 @@ def test_job_that_fails_is_logged_and_pauses(store, monkeypatch, caplog):
         loop.tick(now_s)
 
     assert len(attempts) == 1
-    assert [record.getMessage() for record in caplog.records] == [
-        "maintenance of the store failed and will be tried again: no space"
-    ]
+    told = [each.getMessage() for each in caplog.records if each.name == "rundlet.maintenance"]
+    assert told == ["maintenance of the store failed and will be tried again: no space"]
 
 
 def test_job_that_fails_pauses_longer_than_it_took(store, monkeypatch):
@@ -71,6 +73,46 @@ def test_job_that_fails_pauses_longer_than_it_took(store, monkeypatch):
         loop.tick(now_s)
 
     assert len(attempts) == 2
+
+
+def test_pause_after_a_long_attempt_has_a_bound(store, monkeypatch):
+    attempts = []
+    hour_s = 3_600.0
+    times_s = iter([0.0, hour_s])
+    loop = MaintenanceLoop(store)
+    expiring = next(job for job in loop._jobs if job.action == store.maintainer.expire)
+    monkeypatch.setattr(expiring, "action", lambda: full_disk(attempts))
+    with monkeypatch.context() as patched:
+        patched.setattr(maintenance, "time", SimpleNamespace(monotonic=lambda: next(times_s)))
+        expiring.tick(0.0)
+
+    expiring.tick(hour_s + 899)
+    expiring.tick(hour_s + 901)
+
+    assert len(attempts) == 2
+
+
+def test_unexpected_error_of_a_job_is_logged_counted_and_pauses(store, monkeypatch, caplog):
+    measures = Measures()
+    attempts = []
+
+    def fail(**_: object) -> None:
+        attempts.append("failed")
+        raise KeyError("a fault of ours")
+
+    store.compact()
+    monkeypatch.setattr(store.maintainer, "compact", fail)
+    done = []
+    monkeypatch.setattr(store.backups, "remove_ended", lambda: done.append("backups"))
+    loop = MaintenanceLoop(store, measures)
+
+    for now_s in (0.0, 1.2, 29.0):
+        loop.tick(now_s)
+
+    assert len(attempts) == 1
+    assert "a fault of ours" in caplog.text  # in the traceback
+    assert measures.shared.rows()[MAINTENANCE_FAILURES][0] == 1
+    assert len(done) == 2
 
 
 def test_job_that_fails_keeps_no_other_from_running(store, monkeypatch):

@@ -12,6 +12,7 @@ from rundlet_server.storage.postgres.failover import hosts
 from rundlet_server.storage.postgres.failover.hosts import Hosts
 from rundlet_server.storage.postgres.place import Place
 from tests.support.backends import put, value
+from tests.support.processes.servers import free_port
 
 
 def both(url: str, server_port: int, other_port: int) -> str:
@@ -45,8 +46,7 @@ def test_of_two_hosts_that_take_writes_the_newer_primary_is_used(server, url, mo
 
 
 def test_no_host_that_takes_writes_is_an_error_that_names_each(server, url):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = listener.getsockname()[1]
+    closed = free_port()
     address = both(url, server.port, closed).replace(f":{server.port}", f":{closed}")
 
     with pytest.raises(psycopg.OperationalError, match=r"refused.*refused"):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import threading
 
 import pytest
 
 from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Delete, Restore
 from rundlet_server.storage.timeline import Moment, Retention
+from tests.support import PATIENCE_S
 from tests.support.backends import do, kinds, names, put, value
 from tests.support.models.model import Clock
 from tests.support.processes.servers import wait_for
@@ -107,6 +110,35 @@ def test_hold_of_a_process_that_died_ends(kept, open_store, clock):
     kept.compact(wait=True)
 
     assert kept.stats().oldest_revision == 2
+
+
+def test_hold_that_the_collector_frees_waits_for_no_connection(kept, clock):
+    put(kept, "a", b"1")
+    put(kept, "a", b"2")
+    abandon(kept.hold(1))
+
+    def collect_in_the_pool() -> None:
+        with kept._connections._pool._lock:
+            gc.collect()
+
+    thread = threading.Thread(target=collect_in_the_pool, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+
+    assert not thread.is_alive()
+    clock.advance(11)
+    kept.compact(wait=True)
+    assert value(kept, "a", at=1) == b"1"
+    kept._tend()
+    kept.compact(wait=True)
+    assert kept.stats().oldest_revision == 2
+
+
+def abandon(hold) -> None:
+    """Enter a hold that only the collector frees: it is in a list that refers to itself."""
+    cycle = [hold]
+    cycle.append(cycle)
+    hold.__enter__()
 
 
 def test_restore_reaches_a_version_that_is_kept(kept, clock):

@@ -30,10 +30,10 @@ def commit_together(store: LogStore, txns: Sequence[Txn]) -> list[Future[Commit]
     queue = store._group_commit
     with ThreadPoolExecutor(len(txns)) as threads, store._writer.exclusive():
         futures = []
-        for count, txn in enumerate(txns, 1):
+        for count, txn in enumerate(txns):  # the first one leads and waits for the lock
             futures.append(threads.submit(store.commit, txn))
             until_s = time.monotonic() + PATIENCE_S
-            while len(queue._queue) < count:
+            while not queue._has_leader or len(queue._queue) < count:
                 assert time.monotonic() < until_s
                 time.sleep(0.001)
     return futures
@@ -196,3 +196,33 @@ def test_a_disk_that_fails_fails_all_of_a_group(tmp_path):
 
     assert all(isinstance(outcome, StoreError) for outcome in outcomes)
     assert len(outcomes) == 3
+
+
+def test_a_failed_write_does_not_refuse_what_was_queued_during_it(tmp_path):
+    is_armed, is_writing, is_queued = (threading.Event() for _ in range(3))
+
+    def fail_once(_: int, call: Call) -> OSError | None:
+        if call.name != "pwrite" or not is_armed.is_set() or is_writing.is_set():
+            return None
+        is_writing.set()
+        assert is_queued.wait(PATIENCE_S)
+        return OSError(errno.EIO, "Input/output error", call.file)
+
+    with (
+        closing(open_log_store(tmp_path, StoreSettings(files=FaultyFiles(fail_once)))) as store,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        is_armed.set()
+        first = threads.submit(store.commit, Txn([Put("first", b"1")]))
+        assert is_writing.wait(PATIENCE_S)
+        second = threads.submit(store.commit, Txn([Put("second", b"1")]))
+        until_s = time.monotonic() + PATIENCE_S
+        while not store._group_commit._queue:
+            assert time.monotonic() < until_s
+            time.sleep(0.001)
+        is_queued.set()
+
+        with pytest.raises(Unavailable):
+            first.result(PATIENCE_S)
+        assert second.result(PATIENCE_S).revision == 1
+        assert (value(store, "first"), value(store, "second")) == (None, b"1")

@@ -193,8 +193,8 @@ BACKUP_MUTANTS: Final = (
     Mutant(
         "unfinished-restore-opens",
         "storage/log/open/unfinished.py",
-        "if files.identity(folder / MARK_NAME) is not None:",
-        "if False:",
+        "    if is_unfinished:",
+        "    if False:",
         (_FAULTS,),
     ),
     Mutant(

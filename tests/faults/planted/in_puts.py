@@ -8,8 +8,17 @@ PLAIN = "tests/engine/running/test_plain_puts.py"
 ONE_PASS = "storage/log/write/plain_puts.py"
 PENDING = "storage/log/write/pending.py"
 REQUESTS = "storage/requests.py"
+GROUP = "storage/log/write/group_commit.py"
+QUEUE_TESTS = "tests/engine/running/test_group_commit.py"
 
 MUTANTS_OF_PUTS = (
+    Mutant(
+        "a-failed-put-refuses-what-was-queued-meanwhile",
+        GROUP,
+        "group = [_Request(txns)] if has_lock else self._take_queue(txns)\n",
+        "group = self._take_queue(txns)\n",
+        (QUEUE_TESTS,),
+    ),
     Mutant(
         "a-plain-put-hides-an-expiry",
         ONE_PASS,

@@ -244,6 +244,7 @@ def test_work_of_the_store_is_measured(tmp_path):
     assert found["rundlet_compaction_seconds"].number("_count") == 1
     assert found["rundlet_compaction_read_bytes_total"].number() > 5_000
     assert found["rundlet_disk_errors_total"].number() == 0
+    assert found["rundlet_maintenance_failures_total"].number() == 0
     assert found["rundlet_last_disk_error_timestamp_seconds"].number() == 0
     assert found["rundlet_store_live_bytes"].number() >= 2_000
 

@@ -20,7 +20,7 @@ from rundlet_server.functions.settings.feeds import FeedLimits
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import run
 from tests.support.processes.fronts import FRONTS, HAPROXY, NGINX, Front, haproxy
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, free_port, wait_for
 from tests.support.wire.awkward_keys import canonical, spellings
 
 SPELLINGS = 80
@@ -156,8 +156,7 @@ def hang_up(listener: socket.socket, writes: list[bytes]) -> None:
 
 
 def test_no_request_fails_if_one_of_two_servers_is_missing(kind, server, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
     slow_checks = {"inter 2s": "inter 1h"}  # so that HAProxy learns of it from requests alone
 
     changes = slow_checks if kind == "haproxy" else None
@@ -168,8 +167,7 @@ def test_no_request_fails_if_one_of_two_servers_is_missing(kind, server, tmp_pat
 
 
 def test_request_that_no_server_took_can_be_sent_again(kind, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
 
     with FRONTS[kind]([closed, closed], tmp_path) as front:
         answer = front.ask("PUT", "/v1/kv/a", b"1")

@@ -84,6 +84,9 @@ CASES = {
         40,
     ),
     "RundletDiskErrors": Case({f"rundlet_disk_errors_total{{{SERVER}}}": "0x10 1x20"}, 10, 12),
+    "RundletMaintenanceFails": Case(
+        {f"rundlet_maintenance_failures_total{{{SERVER}}}": "0x10 1x20"}, 10, 12
+    ),
     "RundletMaintenanceBehind": Case(
         {f"rundlet_store_unindexed_segments{{{SERVER}}}": "4x20 5x20"}, 30, 31
     ),

@@ -163,6 +163,7 @@ def wait_for_processes(server: RundletServer, workers: int = 1) -> None:
     """Wait until the maintenance process and so many workers have the store open.
 
     One that is still starting adds to the memory of the server, and makes a folder that it misses.
+    A process counts before it opens the store, and opens the file of the maintenance lock last.
     """
     roles = {("worker", str(workers)), ("maintenance", "1")}
 
@@ -170,7 +171,22 @@ def wait_for_processes(server: RundletServer, workers: int = 1) -> None:
         text = server.client.get("/metrics").text
         return set(re.findall(r'^rundlet_processes{role="(\w+)"} (\d+)', text, re.M)) == roles
 
+    def have_opened() -> bool:
+        pids = [server.process.pid, *children_of(server.process.pid)]
+        return sum("MAINTENANCE" in open_names(pid) for pid in pids) == workers + 1
+
     wait_for(run)
+    wait_for(have_opened)
+
+
+def open_names(pid: int) -> set[str]:
+    """Return the names, without their folders, of the files that a process has open."""
+    found = set()
+    with contextlib.suppress(OSError):  # it may end, and other files come and go
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(path.readlink().name)
+    return found
 
 
 def free_port() -> int:
