@@ -74,6 +74,7 @@ _SYSTEM_ADVICE: Final = {
     errno.EACCES: "; run this command as the owner",
     errno.EPERM: "; run this command as the owner",
     errno.EMFILE: "; raise ulimit -n",
+    errno.EEXIST: "; it is a file, or a link that leads nowhere: name a folder",
 }
 
 _REPAIR_ADVICE: Final = "run rundlet verify to see all damage, rundlet repair to keep what is whole"

@@ -22,6 +22,8 @@ def run(command: Callable[[], object]) -> NoReturn:
     code: object = ExitCode.DONE
     try:
         command()
+    except KeyboardInterrupt:
+        code = INTERRUPTED  # during the imports; later the command line ends by itself
     except SystemExit as ex:
         # Rich ends a process with 1 when the reader of a help text has gone.
         code = READER_GONE if isinstance(ex.__context__, BrokenPipeError) else ex.code

@@ -16,7 +16,7 @@ from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
 from rundlet_server.storage.care import Inspection, inspect
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
@@ -122,6 +122,10 @@ def _store(folder: Path) -> Iterator[Finding]:
         else:
             advice = "rundlet serve --data creates one; if there should be one, check --data"
             yield bad("store", "there is none in the folder", advice)
+        return
+    except Unavailable as ex:
+        seen, _, advice = str(ex).partition("; ")
+        yield bad("store", seen, advice)
         return
     except StoreError as ex:
         yield bad(

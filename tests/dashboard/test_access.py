@@ -122,3 +122,4 @@ def test_read_only_server_has_no_button_that_cannot_work(page: Page, tmp_path: P
         assert not {*labels} & {*WRITING}
         assert not [label for label in labels if label and label.startswith("Select ")]
         assert "read-only" in page.text(".server-status")
+        page.open("about:blank")  # the page shall not see its server end

@@ -50,6 +50,7 @@ def checkpoint(store: LogStore, rng: random.Random) -> None:
             index.verify()
         if rng.random() < 0.1:
             index.types = ()
+            index.type_names = index.type_names[-1:]
 
 
 def change(store: LogStore, rng: random.Random) -> None:

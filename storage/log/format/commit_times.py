@@ -117,8 +117,8 @@ class CommitTimes:
         known = np.asarray(self.revisions[:], np.uint64)
         times_us = np.asarray(self.times_us[: len(known)], np.uint64)
         places = np.searchsorted(known, revisions)
-        places[places == len(known)] = 0
-        times: Words = np.where(known[places] == revisions, times_us[places], np.uint64(0))
+        is_here = known.take(places, mode="clip") == revisions
+        times: Words = times_us.take(places, mode="clip") * is_here
         return times
 
     def _commit(self, place: int) -> CommitPlace:

@@ -113,6 +113,7 @@ class IndexFile:
         self.row_count: int = fields["row_count"]
         self.key_count: int = fields["key_count"]
         self.types: tuple[str, ...] = tuple(fields["types"])
+        self.type_names = np.array([*self.types, ""], np.object_)
         self.about: dict[str, int] = fields.get("about", {})
         places: dict[str, tuple[int, int]] = fields["sections"]
         self._places = places
@@ -389,12 +390,11 @@ class IndexFile:
         """Check the blocks that hold these bytes, each once."""
         if self._is_verified:
             return
-        blocks_offset = self._places["blocks"][0]
         for block in range(offset >> BLOCK_BITS, (offset + size - 1 >> BLOCK_BITS) + 1):
             if block >= len(self._blocks) or self._is_block_verified[block]:
                 continue
             start = block << BLOCK_BITS
-            end = min(start + BLOCK_SIZE, blocks_offset)
+            end = min(start + BLOCK_SIZE, self._places["blocks"][0])
             if checksum(self._bytes[start:end]) != self._blocks[block]:
                 raise Damaged(self.path, start, "the checksum of the index block does not match")
             self._is_block_verified[block] = 1

@@ -21,7 +21,7 @@ from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.meta_sizes import meta_sizes
 from rundlet_server.storage.ranges import Range
 
-_IS_VALUE: Final = frozenset(VALUES).__contains__
+_VALUES: Final = frozenset(VALUES)
 
 
 class Lines(NamedTuple):
@@ -53,8 +53,11 @@ class Lines(NamedTuple):
 
     def live_at(self, time_us: int) -> Lines:
         """Return the lines of values that have not expired."""
-        is_live = list(map(_IS_VALUE, self.kinds))
-        if any(self.expires_us):
+        has_expiry = any(self.expires_us)
+        if not has_expiry and set(self.kinds) <= _VALUES:
+            return self
+        is_live = list(map(_VALUES.__contains__, self.kinds))
+        if has_expiry:
             is_left = (not 0 < end_us <= time_us for end_us in self.expires_us)
             is_live = [is_value and left for is_value, left in zip(is_live, is_left, strict=True)]
         return self if all(is_live) else Lines._make(list(compress(c, is_live)) for c in self)
@@ -141,22 +144,24 @@ def block_of_index(index: IndexFile, wanted: Range, count: int) -> Block:
     if end > first and index.key(end - 1) >= wanted.high:
         end = index.lower_bound(wanted.high)
     rows, key_bytes, expires_us = index.block(first, end)
-    is_newest = (rows["flags"][:-1] & OLDER) == 0
     offsets = (rows["key_offset"] - rows["key_offset"][0]).astype(np.int64)
-    starts, ends = offsets[:-1][is_newest], offsets[1:][is_newest]
-    newest = rows[:-1][is_newest]
+    rows, starts, ends = rows[:-1], offsets[:-1], offsets[1:]
+    is_older = (rows["flags"] & OLDER) != 0
+    if is_older.any():
+        columns = (rows, starts, ends, expires_us)
+        rows, starts, ends, expires_us = (column[~is_older] for column in columns)
     keys = [key_bytes[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-    sizes = newest["size"].astype(np.int64)
-    types = index.types
+    sizes = rows["size"].astype(np.int64)
+    type_names = index.type_names
     lines = Lines(
         keys,
-        newest["revision"].tolist(),
-        newest["position"].tolist(),
+        rows["revision"].tolist(),
+        rows["position"].tolist(),
         sizes.tolist(),
-        (sizes - OVERHEAD - (ends - starts) - meta_sizes(newest)).tolist(),
-        newest["version"].tolist(),
-        (newest["flags"] & KIND_MASK).tolist(),
-        [types[number] if number < len(types) else "" for number in newest["type"].tolist()],
-        expires_us[is_newest].tolist(),
+        (sizes - OVERHEAD - (ends - starts) - meta_sizes(rows)).tolist(),
+        rows["version"].tolist(),
+        (rows["flags"] & KIND_MASK).tolist(),
+        type_names[np.minimum(rows["type"], len(type_names) - 1)].tolist(),
+        expires_us.tolist(),
     )
     return Block(lines, keys[-1] if end == first + count else None)

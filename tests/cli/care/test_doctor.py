@@ -132,6 +132,18 @@ def test_missing_manifest_is_damage(folder):
     assert "repair" in str(found["store"]["advice"])
 
 
+@pytest.mark.parametrize("mark", ["RESTORING", "RESTORING.tmp"])
+def test_restore_that_has_not_finished_is_told_and_is_no_store(tmp_path, mark):
+    (tmp_path / mark).touch()
+
+    ended, found = doctor("--data", str(tmp_path))
+
+    assert ended.code == 4
+    assert "has not finished" in str(found["store"]["seen"])
+    assert found["store"]["advice"] == "wait for it, or run it again"
+    assert "has not finished" in run("get", "k", "--data", str(tmp_path)).err
+
+
 def test_earlier_repair_is_told(folder):
     (folder / "repair-1").mkdir()
 

@@ -8,6 +8,8 @@ NEWEST = "tests/engine/test_newest.py"
 PAGES = "tests/engine/test_pages.py"
 READS = "storage/log/reads.py"
 LINES = "storage/log/index/lines.py"
+RECORDS = "storage/log/read/many_records.py"
+MANY_RECORDS = "tests/engine/test_many_records.py"
 LISTED = "storage/log/read/pages.py"
 
 MUTANTS_OF_READS = (
@@ -72,8 +74,8 @@ MUTANTS_OF_READS = (
     Mutant(
         "older-versions-are-listed",
         LINES,
-        '    is_newest = (rows["flags"][:-1] & OLDER) == 0\n',
-        '    is_newest = rows["flags"][:-1] >= 0\n',
+        '    is_older = (rows["flags"] & OLDER) != 0\n',
+        '    is_older = rows["flags"] < 0\n',
         (PAGES,),
     ),
     Mutant(
@@ -128,9 +130,37 @@ MUTANTS_OF_READS = (
     Mutant(
         "deleted-keys-are-in-blocks",
         LINES,
-        "        is_live = list(map(_IS_VALUE, self.kinds))\n",
+        "        is_live = list(map(_VALUES.__contains__, self.kinds))\n",
         "        is_live = [True] * len(self.kinds)\n",
         (PAGES,),
+    ),
+    Mutant(
+        "deleted-keys-are-in-blocks-where-nothing-expires",
+        LINES,
+        "        if not has_expiry and set(self.kinds) <= _VALUES:\n",
+        "        if not has_expiry:\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "expired-values-are-in-blocks-where-nothing-is-deleted",
+        LINES,
+        "        if not has_expiry and set(self.kinds) <= _VALUES:\n",
+        "        if set(self.kinds) <= _VALUES:\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "records-near-each-other-are-read-from-the-wrong-place",
+        RECORDS,
+        "        starts = [position - first for position in positions]\n",
+        "        starts = [position - positions[0] for position in positions]\n",
+        (MANY_RECORDS,),
+    ),
+    Mutant(
+        "records-of-several-segments-are-read-from-one",
+        RECORDS,
+        "map(descriptors.__getitem__, numbers)",
+        "map(descriptors.get, numbers[:1] * len(numbers))",
+        (MANY_RECORDS,),
     ),
     Mutant(
         "index-file-newer-than-the-moment-of-a-list-is-read",
@@ -149,8 +179,8 @@ MUTANTS_OF_READS = (
     Mutant(
         "pages-in-blocks-have-any-size",
         LISTED,
-        "    end = bisect_right(list(accumulate(sizes)), cost.bytes_max)\n",
-        "    end = len(list(accumulate(sizes)))\n",
+        "    return bisect_right(list(accumulate(sizes)), cost.bytes_max)\n",
+        "    return len(list(accumulate(sizes)))\n",
         (PAGES,),
     ),
     Mutant(
