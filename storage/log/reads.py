@@ -272,7 +272,8 @@ class LogReads:
         if places:
             names = [keys[number] for number in places]
             missing = [encoded[number] for number in places]
-            entries = view.read_places(names, missing, [*places.values()], may_wait=may_wait)
+            columns = list(zip(*places.values(), strict=True))
+            entries = view.read_places(names, missing, columns, may_wait=may_wait)
             for number, key, entry in zip(places, missing, entries, strict=True):
                 found[number] = entry
                 if has_cache:

@@ -147,11 +147,12 @@ def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:
 
 def _read_values(view: View, names: Sequence[str], lines: Lines) -> list[Entry]:
     entries: list[Entry] = []
-    places = list(zip(*lines[1:4], lines.kinds, strict=True))
+    columns = (lines.revisions, lines.positions, lines.sizes, lines.kinds)
     while len(entries) < len(names):
         part = slice(len(entries), len(entries) + _AT_ONCE)
         try:
-            entries += view.read_places(names[part], lines.keys[part], places[part])
+            places = [column[part] for column in columns]
+            entries += view.read_places(names[part], lines.keys[part], places)
         except NotPlain:
             locators = map(lines.locator, range(part.start, part.stop))
             entries += map(view.read_entry, names[part], lines.keys[part], locators)

@@ -28,6 +28,20 @@ MUTANTS_OF_READS = (
         (NEWEST, "tests/engine/test_damage.py"),
     ),
     Mutant(
+        "value-of-another-key-with-the-same-hash-shown-among-many",
+        "storage/log/format/record.py",
+        " or record[_KEY_OFFSET:value_offset] != key_bytes:\n",
+        ":\n",
+        (NEWEST, "tests/engine/test_damage.py"),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-is-damaged",
+        "storage/log/format/record.py",
+        "    if set(map(checksum, data)) != {RESIDUE} or min(map(len, data)) < OVERHEAD:\n",
+        "    if min(map(len, data)) < OVERHEAD:\n",
+        (PAGES, "tests/engine/test_damage.py"),
+    ),
+    Mutant(
         "newer-value-in-the-log-not-seen",
         "storage/log/read/view.py",
         "            if locator is not None:\n"
