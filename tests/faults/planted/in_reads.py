@@ -60,15 +60,15 @@ MUTANTS_OF_READS = (
     Mutant(
         "one-of-many-values-newer-than-their-snapshot",
         READS,
-        "    if entry.revision > moment.revision:\n",
+        "    if max(map(_REVISION, filter(None, entries)), default=0) > moment.revision:\n",
         "    if False:\n",
         (NEWEST,),
     ),
     Mutant(
         "one-of-many-values-shown-although-it-has-expired",
         READS,
-        "    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry\n",
-        "    return entry\n",
+        "    if not any(map(_EXPIRES_US, filter(None, entries))):\n",
+        "    if True:\n",
         (NEWEST,),
     ),
     Mutant(
@@ -76,6 +76,13 @@ MUTANTS_OF_READS = (
         "storage/log/read/view.py",
         " or not kinds <= _VALUES:\n",
         ":\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "metadata-of-many-values-takes-no-room",
+        READS,
+        "    if any(map(_METADATA, entries)):\n",
+        "    if False:\n",
         (NEWEST,),
     ),
     Mutant(
