@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Final
@@ -25,7 +26,7 @@ from rundlet_server.storage.log.read.answers import (
     with_metadata,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
-from rundlet_server.storage.log.read.pages import infos_of, read_lines, suits_lines
+from rundlet_server.storage.log.read.pages import count_lines, infos_of, read_lines, suits_lines
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import NotPlain, View
@@ -185,6 +186,8 @@ class LogReads:
 
         def read(view: View) -> int:
             moment = moment_of(view, at, self._clock)
+            if suits_lines(view, wanted, sys.maxsize, moment.revision):
+                return count_lines(view, wanted, moment)
             found = scan_range(wanted, view, moment.revision)
             return sum(map(live_at(moment), (locator for _, locator in found)))
 

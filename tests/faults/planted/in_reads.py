@@ -205,6 +205,13 @@ MUTANTS_OF_READS = (
         (PAGES,),
     ),
     Mutant(
+        "expired-and-deleted-keys-are-counted",
+        LISTED,
+        "        count += len(found.live_at(moment.time_us).keys)\n",
+        "        count += len(found.keys)\n",
+        (PAGES,),
+    ),
+    Mutant(
         "damaged-value-ends-a-list",
         LISTED,
         "            entries += map(view.read_entry, names[part], lines.keys[part], locators)\n",
