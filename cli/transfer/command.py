@@ -6,6 +6,7 @@ import codecs
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -292,9 +293,11 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         with file.open("wb") as output, packing(file, output) as packed:
             yield packed
         return
-    part = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+    part = file.with_name(f".{secrets.token_hex(8)}.part")  # the whole name may be too long
     try:
         with part.open("xb") as output:
+            if file.exists():
+                part.chmod(stat.S_IMODE(file.stat().st_mode))
             with packing(file, output) as packed:
                 yield packed
             output.flush()
