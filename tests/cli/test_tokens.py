@@ -152,7 +152,10 @@ def test_audit_trail_that_cannot_be_kept_ends_the_start_in_one_line(tmp_path: Pa
 
     said = run("serve", "--port", "0", *arguments, code=4)
 
-    assert said == f"rundlet: {path}: No such file or directory\n"
+    assert said == (
+        f"rundlet: --audit is '{path}', which cannot be written (No such file or directory);"
+        " name a file in a folder that exists, where this user may write\n"
+    )
 
 
 def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
