@@ -67,6 +67,20 @@ def interruptible(message: str) -> Iterator[None]:
         raise Interrupted(message) from ex
 
 
+@contextlib.contextmanager
+def naming_full_disk(place: object) -> Iterator[None]:
+    """Name a place in the error of a full disk: a command may read from one disk and fill another.
+
+    A write does not know the name of its file.
+    """
+    try:
+        yield
+    except OSError as ex:
+        if ex.errno in (errno.ENOSPC, errno.EDQUOT) and ex.filename is None:
+            ex.filename = str(place)
+        raise
+
+
 _SYSTEM_ADVICE: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",
@@ -74,6 +88,7 @@ _SYSTEM_ADVICE: Final = {
     errno.EACCES: "; run this command as the owner",
     errno.EPERM: "; run this command as the owner",
     errno.EMFILE: "; raise ulimit -n",
+    errno.EEXIST: "; it is a file, or a link that leads nowhere: name a folder",
 }
 
 _REPAIR_ADVICE: Final = "run rundlet verify to see all damage, rundlet repair to keep what is whole"

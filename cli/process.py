@@ -22,6 +22,8 @@ def run(command: Callable[[], object]) -> NoReturn:
     code: object = ExitCode.DONE
     try:
         command()
+    except KeyboardInterrupt:
+        code = INTERRUPTED  # during the imports; later the command line ends by itself
     except SystemExit as ex:
         # Rich ends a process with 1 when the reader of a help text has gone.
         code = READER_GONE if isinstance(ex.__context__, BrokenPipeError) else ex.code
@@ -48,7 +50,8 @@ def _occupy_closed_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(opened, True)  # the processes of a server, too
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
 

@@ -16,7 +16,12 @@ def main() -> None:
             pass  # the code below reports it, as for every command
         else:
             return
-    from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
-    from rundlet_server.cli.process import run  # noqa: PLC0415 - as the line before
+    from rundlet_server.cli.process import run  # noqa: PLC0415 - as below
 
-    run(lambda: app(prog_name="rundlet"))
+    run(_command)
+
+
+def _command() -> None:
+    from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
+
+    app(prog_name="rundlet")

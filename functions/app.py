@@ -64,7 +64,7 @@ from rundlet_server.functions.routes.tokens import TokenKeeper, TokenResource, T
 from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.serving import Service, service_of
-from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.settings import FeedLimits, ServerSettings
 from rundlet_server.functions.ui.files import read_assets
 from rundlet_server.functions.ui.resources import (
     FileResource,
@@ -77,7 +77,7 @@ from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import beat, start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
-from rundlet_server.storage.interface import Store
+from rundlet_server.storage.interface import Limits, Store
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.tokens.interface import TokenSource, TokenStore
 from rundlet_server.storage.tokens.opening import open_tokens
@@ -161,8 +161,7 @@ def create_app(
         waits=waits,
     )
     app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
-    document = openapi_document(software_version(), store.info.limits, settings.feeds)
-    app.add_route(routes.OPENAPI.template, FixedResource(document))
+    app.add_route(routes.OPENAPI.template, _openapi_resource(store.info.limits, settings.feeds))
     exports = Places(settings.exports_max or EXPORTS_DEFAULT, waits)
     gates = Gates(DecodingTurns(), sending, exports, waits)
     _add_values(app, counted, gates, source)
@@ -250,12 +249,20 @@ def _add_routes(
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
 
 
+@functools.lru_cache(maxsize=4)  # tests make thousands of applications in one process
+def _openapi_resource(limits: Limits, feeds: FeedLimits) -> FixedResource:
+    return FixedResource(openapi_document(software_version(), limits, feeds))
+
+
+_assets = functools.cache(read_assets)
+
+
 def _add_pages(app: falcon.App[falcon.Request, falcon.Response], *, with_dashboard: bool) -> None:
     welcome = _welcome(software_version())
     if not with_dashboard:
         app.add_route(routes.ROOT.template, FixedResource(welcome))
         return
-    assets = read_assets()
+    assets = _assets()
     app.add_route(routes.ROOT.template, RootResource(welcome))
     app.add_route(routes.UI.template, PageResource(assets))
     app.add_route(routes.UI_BARE.template, RedirectResource())

@@ -2,6 +2,7 @@
 
     ServeError
     ├── ExposedError           any client that reaches the port could do anything
+    ├── AuditError             the audit trail cannot be written
     ├── TlsError               the certificate or its key cannot be used
     └── GranianMissingError    the optional package is not installed
 
@@ -25,3 +26,7 @@ class GranianMissingError(ServeError):
 
 class TlsError(ServeError):
     """The certificate or its key cannot be used."""
+
+
+class AuditError(ServeError):
+    """The file for the audit trail cannot be opened."""

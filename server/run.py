@@ -23,7 +23,7 @@ from rundlet_server.functions.app import (
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions
-from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.errors import AuditError, ExposedError, GranianMissingError
 from rundlet_server.server.greeting import first_steps, headline
 from rundlet_server.server.helpers.hung import HungProcesses
 from rundlet_server.server.helpers.needed import helpers
@@ -77,18 +77,18 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     7. Undo steps 4 to 1 in that order, even if serving ended with an error.
 
     Raises:
+        AuditError: the file for the audit trail cannot be opened.
         ExposedError: other machines could reach a server without tokens; see ``insecure``.
         GranianMissingError: the options name Granian, and it is not installed.
         PortError: the port is in use or not allowed, or the host does not exist.
         TlsError: the certificate or its key cannot be used.
-        OSError: the file for the audit trail cannot be opened.
         StoreError: the store does not open, or refuses the file.
     """
     tls = _tls_files(options)
     has_tokens = _has_tokens(options)
     options = _with_access(options, has_tokens=has_tokens)
     if options.settings.audit_path is not None:
-        os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
+        _require_audit(options.settings.audit_path)
     write_messages()
     _allow_many_files()
     keep_little_free()
@@ -114,6 +114,16 @@ def _tls_files(options: ServeOptions) -> TlsFiles | None:
     if options.tls_cert is None or options.tls_key is None:
         return None
     return load_tls_files(options.tls_cert, options.tls_key)
+
+
+def _require_audit(path: Path) -> None:
+    try:
+        os.close(open_log(path))  # each worker opens it for itself
+    except OSError as ex:
+        raise AuditError(
+            f"--audit is {str(path)!r}, which cannot be written ({ex.strerror}); name a file in a"
+            " folder that exists, where this user may write"
+        ) from ex
 
 
 def _with_access(options: ServeOptions, *, has_tokens: bool) -> ServeOptions:

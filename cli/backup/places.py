@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rundlet_server.cli.exits import CommandError
+from rundlet_server.cli.exits import CommandError, naming_full_disk
 from rundlet_server.storage.backing import BackupPlace, DirectoryPlace
 
 PlaceArgument = Annotated[
@@ -26,7 +26,7 @@ def opened_place(text: str) -> Iterator[BackupPlace]:
     if _is_url(text):
         yield _object_place(text)
         return
-    with DirectoryPlace(Path(text)) as place:
+    with naming_full_disk(text), DirectoryPlace(Path(text)) as place:
         yield place
 
 

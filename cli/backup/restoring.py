@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rundlet_server.cli.backup.places import PlaceArgument, existing_place
-from rundlet_server.cli.exits import CommandError, ExitCode, interruptible
+from rundlet_server.cli.exits import CommandError, ExitCode, interruptible, naming_full_disk
 from rundlet_server.cli.place.options import JsonOption
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import byte_progress
@@ -55,7 +55,7 @@ def restore(
     time_us = None if to_time is None else moment_ago_us("--to-time", to_time, now_us)
     wanted = choose(place, revision=to_revision, time_us=time_us, backup=backup)
     again = f"{to} is no store yet; run the same command again"
-    with byte_progress("restoring") as progress, interruptible(again):
+    with byte_progress("restoring") as progress, interruptible(again), naming_full_disk(to):
         restored = Restore(place, wanted, to, progress=progress).run()
     if as_json:
         write_line(to_line({**asdict(restored), "time": shown_time(restored.time_us)}))

@@ -16,7 +16,7 @@ from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
 from rundlet_server.storage.care import Inspection, inspect
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
@@ -25,6 +25,8 @@ _DEAD_SHARE_MAX: Final = 0.6
 _DEAD_BYTES_MIN: Final = 128 * 1024 * 1024
 _CLOCK_AHEAD_US: Final = 1_000_000
 _NAMED_MAX: Final = 3
+_SUBFOLDERS: Final = frozenset({"backups", "holds", "waiters"})
+"""What servers share in the folder of a store; other folders there are not theirs."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -83,13 +85,15 @@ def _read_only(folder: Path) -> Finding:
 
 
 def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
-    """Find files that this user, or the owner of the folder, cannot open.
+    """Find files and subfolders that this user, or the owner of the folder, cannot open.
 
     Without read access no command works; with read access only, the reading commands work.
     """
     if not os.access(folder, os.R_OK | os.X_OK):
         return
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [
+        path for path in sorted(folder.iterdir()) if path.is_file() or path.name in _SUBFOLDERS
+    ]
     closed = [path for path in files if not os.access(path, needed)]
     unread = [path for path in closed if not os.access(path, os.R_OK)]
     owner = folder.stat().st_uid
@@ -122,6 +126,10 @@ def _store(folder: Path) -> Iterator[Finding]:
         else:
             advice = "rundlet serve --data creates one; if there should be one, check --data"
             yield bad("store", "there is none in the folder", advice)
+        return
+    except Unavailable as ex:
+        seen, _, advice = str(ex).partition("; ")
+        yield bad("store", seen, advice)
         return
     except StoreError as ex:
         yield bad(

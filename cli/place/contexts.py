@@ -68,7 +68,7 @@ class Contexts:
 
     def save(self) -> None:
         """Replace the file atomically."""
-        path = file_path()
+        path = file_path().resolve()  # some users keep their settings elsewhere, behind a link
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         contexts = {
             name: {key: text for key, text in asdict(context).items() if text is not None}
@@ -76,7 +76,8 @@ class Contexts:
         }
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         content = {"current": self.current, "contexts": contexts}
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
         temporary.replace(path)
 
 

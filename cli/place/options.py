@@ -34,6 +34,7 @@ _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
 _HASTY_TIMEOUT_S = 2.0
 _NUMBERS = {2: "two", 3: "three"}
+_OF_A_STORE = ("MANIFEST", "RESTORING")
 
 
 def _named(option: str, kind: Callable[[str], Place], text: str) -> Place:
@@ -215,8 +216,16 @@ def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
 
 
 def has_store(folder: Path) -> bool:
-    """Return whether there is a store in a folder, damaged or not."""
-    return any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
+    """Return whether there is a store in a folder, damaged or not, or half restored.
+
+    Raises:
+        OSError: the folder cannot be looked into.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return any(name.endswith(".log") or name.startswith(_OF_A_STORE) for name in names)
 
 
 @contextmanager

@@ -60,7 +60,7 @@ _COUNTS: Final = (
     (
         measures.MAINTENANCE_FAILURES,
         "maintenance_failures_total",
-        "Failed attempts of the maintenance process to do a job.",
+        "Failed jobs of the maintenance process, and its restarts.",
     ),
     (AUDIT_FAILURES, "audit_failures_total", "Audit lines that went to stderr, not to the file."),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -143,14 +144,24 @@ def _opened(file: Source) -> AbstractContextManager[IO[bytes]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file; at the end it replaces ``path``, on an error it is removed."""
-    folder, name = os.path.split(os.path.abspath(path))
-    part = os.path.join(folder, f".{name[:200]}.{uuid4().hex}.part")
+    """Open a temporary file; at the end it replaces ``path``, on an error it is removed.
+
+    A pipe or a device cannot be replaced, and is written to.
+    """
+    whole = os.path.realpath(path)  # replace the target of a symbolic link, not the link
+    is_there = os.path.exists(whole)
+    if is_there and not os.path.isfile(whole):
+        with open(whole, "wb") as output:
+            yield output
+        return
+    part = os.path.join(os.path.dirname(whole), f".{uuid4().hex}.part")
     with open(part, "xb") as file:
         try:
+            if is_there:
+                os.chmod(part, stat.S_IMODE(os.stat(whole).st_mode))
             yield file
             file.flush()
-            os.replace(part, path)
+            os.replace(part, whole)
         except BaseException:
             os.unlink(part)
             raise

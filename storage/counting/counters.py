@@ -125,6 +125,13 @@ class SharedCounters:
         living = [process_of(path) for path in self._files() if is_alive(path)]
         return sorted(living, key=lambda process: process.started_us)
 
+    @property
+    def has_predecessor(self) -> bool:
+        """Whether a process of the same role has counted here, and has ended."""
+        return any(
+            process_of(path).role == self._role and not is_alive(path) for path in self._files()
+        )
+
     def started_us(self) -> int:
         """Return when the first of all processes, alive or not, began to count."""
         started = [process_of(path).started_us for path in self._files()]

@@ -79,7 +79,7 @@ class Measures:
         self.shared.note_latest(LAST_DISK_ERROR_US, time_us)
 
     def maintenance_failed(self) -> None:
-        """Note that a job of maintenance failed."""
+        """Note that a job of maintenance failed, or its process."""
         self.shared.add(MAINTENANCE_FAILURES)
 
     def _note(self, name: str, amount: int) -> None:

@@ -197,6 +197,8 @@ def main(arguments: list[str] | None = None) -> None:
         shared = SharedCounters(options.counters, "maintenance")
         start_heartbeat(shared)
         settings = dataclasses.replace(settings, measures=Measures(shared))
+        if shared.has_predecessor:
+            settings.measures.maintenance_failed()
     os.nice(_NICENESS)
     keep_little_free()
     relax_collector()

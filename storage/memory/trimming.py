@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 TRIM_BYTES: Final = 16 * 1024 * 1024
 """A trim is worth its time once so much memory has become free since the last one. For 80 to
@@ -37,24 +37,43 @@ class _Mallinfo2(ctypes.Structure):
     ]
 
 
+class Memory(NamedTuple):
+    """The memory of a process that it does not share with files.
+
+    Attributes:
+        private_bytes: all of it.
+        used_bytes: what malloc has handed out.
+    """
+
+    private_bytes: int
+    used_bytes: int
+
+    @property
+    def unused_bytes(self) -> int:
+        """Memory that malloc has not handed out."""
+        return self.private_bytes - self.used_bytes
+
+
 class Trimmer:
     """Trims the heap once much of it has become free. For one thread."""
 
-    def __init__(self, unused_bytes: Callable[[], int], trim: Callable[[], object]) -> None:
-        """Trim with ``trim``; ``unused_bytes`` is the memory that malloc has not handed out."""
-        self._unused_bytes = unused_bytes
+    def __init__(self, memory: Callable[[], Memory], trim: Callable[[], object]) -> None:
+        """Look at what ``memory`` returns, and trim with ``trim``."""
+        self._memory = memory
         self._trim = trim
-        self._least_bytes = unused_bytes()
+        self._least_bytes = memory().unused_bytes
 
     def look(self) -> None:
         """Trim the heap if much more of it is unused than after it was trimmed.
 
-        Memory that a trim leaves unused has other causes, such as other allocators.
+        Memory that a trim leaves unused has other causes, such as other allocators; or another
+        thread has freed it since the trim began, then it is less that is in use.
         """
-        if self._unused_bytes() - self._least_bytes >= TRIM_BYTES:
+        before = self._memory()
+        if before.unused_bytes - self._least_bytes >= TRIM_BYTES:
             self._trim()
-            self._least_bytes = self._unused_bytes()
-        self._least_bytes = min(self._least_bytes, self._unused_bytes())
+            self._least_bytes = self._memory().private_bytes - before.used_bytes
+        self._least_bytes = min(self._least_bytes, self._memory().unused_bytes)
 
 
 def trim_often() -> None:
@@ -76,11 +95,11 @@ def make_trimmer() -> Trimmer | None:
         return None
     mallinfo2.restype = _Mallinfo2
 
-    def unused_bytes() -> int:
+    def memory() -> Memory:
         info = mallinfo2()
-        return _private_bytes() - int(info.uordblks + info.hblkhd)
+        return Memory(_private_bytes(), int(info.uordblks + info.hblkhd))
 
-    return Trimmer(unused_bytes, lambda: malloc_trim(0))
+    return Trimmer(memory, lambda: malloc_trim(0))
 
 
 def _private_bytes() -> int:

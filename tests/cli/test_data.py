@@ -351,6 +351,33 @@ def test_reading_does_not_create_a_store(tmp_path, command):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [["get", "k"], ["set", "k", "v"], ["import", "-"], ["stats"]])
+def test_folder_that_cannot_be_looked_into_is_not_called_a_missing_store(tmp_path, command):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    ended = run(*command, "--data", str(loop))
+
+    assert ended.code == 4
+    assert f"{loop}: Too many levels of symbolic links" in ended.err
+    assert "no such store" not in ended.err
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_store_in_a_place_that_is_no_folder_is_refused_as_such(tmp_path, kind):
+    place = tmp_path / "place"
+    if kind == "file":
+        place.touch()
+    else:
+        place.symlink_to(tmp_path / "nowhere")
+
+    ended = run("set", "k", "v", "--data", str(place))
+
+    assert ended.code == 4
+    advice = "it is a file, or a link that leads nowhere: name a folder"
+    assert ended.err == f"rundlet: {place}: File exists; {advice}\n"
+
+
 def test_a_read_only_server_refuses_writes_with_exit_code_6():
     with served(ModelStore(), ServerSettings(read_only=True)) as url:
         ended = run("set", "k", "v", "--url", url)
@@ -413,4 +440,5 @@ def test_a_disk_that_is_full_is_told_in_words(tmp_path):
     ended = run("--data", str(tmp_path), "get", "a", "-o", "/dev/full")
 
     assert ended.code == 4
-    assert ended.err == "rundlet: No space left on device; free some space and try again\n"
+    full = "/dev/full: No space left on device; free some space and try again"
+    assert ended.err == f"rundlet: {full}\n"

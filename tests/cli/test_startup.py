@@ -28,6 +28,29 @@ HEAVY = {
 """What a command that talks to a server over http needs nothing of."""
 
 
+INTERRUPTED = """
+import sys
+
+class Interrupting:
+    def find_spec(name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting)
+from rundlet_server.cli.start import main
+sys.argv = ["rundlet", "get", "k"]
+main()
+"""
+
+
+def test_command_that_is_interrupted_while_it_loads_ends_without_a_traceback():
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, check=False, timeout=60
+    )
+
+    assert (ended.returncode, ended.stderr) == (130, b"")
+
+
 def loaded(*arguments: str) -> set[str]:
     """The modules that a command has loaded when it ends, with their packages."""
     command = [sys.executable, "-c", LOADED, json.dumps(arguments)]

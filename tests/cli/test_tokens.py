@@ -6,13 +6,11 @@ import csv
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
 from rundlet_server.cli.main import app
-from tests.support import PATIENCE_S
-from tests.support.processes.servers import RundletServer
+from tests.support.processes.servers import RundletServer, ask_once
 
 RUNNER = CliRunner()
 
@@ -115,7 +113,7 @@ def test_name_that_is_taken_is_a_usage_error(tmp_path: Path):
 def statuses(url: str, headers: dict[str, str] | None = None) -> set[int]:
     """Ask on many connections, so that every worker is asked."""
     asked = f"{url}/v1/stats"
-    return {httpx.get(asked, headers=headers, timeout=PATIENCE_S).status_code for _ in range(20)}
+    return {ask_once("GET", asked, headers=headers).status_code for _ in range(20)}
 
 
 @pytest.mark.parametrize("layout", [("waitress", 1), ("granian", 2)])
@@ -152,7 +150,10 @@ def test_audit_trail_that_cannot_be_kept_ends_the_start_in_one_line(tmp_path: Pa
 
     said = run("serve", "--port", "0", *arguments, code=4)
 
-    assert said == f"rundlet: {path}: No such file or directory\n"
+    assert said == (
+        f"rundlet: --audit is '{path}', which cannot be written (No such file or directory);"
+        " name a file in a folder that exists, where this user may write\n"
+    )
 
 
 def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):

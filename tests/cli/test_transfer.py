@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import stat
 import time
 
 import pytest
@@ -145,6 +146,28 @@ def test_an_export_goes_to_where_a_link_points(tmp_path):
 
     assert link.is_symlink()
     assert json.loads(target.read_text())["key"] == "a"
+
+
+def test_file_of_an_export_on_a_full_disk_is_named(place):
+    place.run("set", "a", "1")
+
+    ended = place.run("export", "/dev/full", "--format", "jsonl")
+
+    assert ended.code == 4
+    full = "/dev/full: No space left on device; free some space and try again"
+    assert ended.err == f"rundlet: {full}\n"
+
+
+def test_an_export_keeps_the_mode_of_the_file_that_it_replaces(tmp_path):
+    target = tmp_path / ("é" * 124 + ".jsonl")  # as long as a name may be
+    target.touch(mode=0o600)
+    with served(ModelStore()) as url:
+        run("set", "a", "1", "--url", url)
+        run("export", str(target), "--url", url)
+
+    assert json.loads(target.read_text())["key"] == "a"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == [target.name]
 
 
 def test_lines_that_repeat_a_key_are_counted_and_the_later_wins(place, tmp_path):

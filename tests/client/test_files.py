@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,41 @@ def test_an_earlier_value_can_be_written(client, tmp_path: Path):
     client.get_file("k", tmp_path / "copy", version=1)
 
     assert (tmp_path / "copy").read_text() == "first"
+
+
+def test_link_stays_and_the_file_behind_it_is_replaced_with_its_mode(client, tmp_path: Path):
+    client.set("k", "v")
+    secret, link = tmp_path / "secret", tmp_path / "link"
+    secret.touch(mode=0o600)
+    link.symlink_to(secret)
+
+    client.get_file("k", link)
+
+    assert link.is_symlink()
+    assert secret.read_text() == "v"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_pipe_is_written_to_and_not_replaced(client, tmp_path: Path):
+    client.set("k", "v")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    client.get_file("k", pipe)
+
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.read(reader, 10) == b"v"
+    os.close(reader)
+
+
+def test_name_as_long_as_the_system_allows_is_a_file(client, tmp_path: Path):
+    client.set("k", "v")
+    path = tmp_path / ("é" * 127)
+
+    client.get_file("k", path)
+
+    assert path.read_text() == "v"
 
 
 def test_a_file_stays_if_there_is_no_value(client, path: Path):

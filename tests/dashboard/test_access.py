@@ -36,7 +36,7 @@ def test_token_is_asked_for_and_kept_for_the_tab_only(
         with Client(server.url, token=secret) as client:
             client.set("private", "hidden", content_type=TEXT)
         page.open(address(server, key="private"))
-        page.wait_for_text("this server needs a token", "dialog")
+        page.wait_for_text("This server needs a token. Enter one", "dialog")
         page.fill("Token", "rundlet_wrong")
         page.click("Use this token", "dialog")
         page.wait_for_text("does not know the token", "dialog")
@@ -52,7 +52,7 @@ def test_token_is_asked_for_and_kept_for_the_tab_only(
         page.wait_for_text("hidden", ".shown")
         other = chromium.new_page()
         other.open(address(server))
-        other.wait_for_text("this server needs a token", "dialog")
+        other.wait_for_text("This server needs a token. Enter one", "dialog")
         other.close()
     drop(page, "401", "ERR_")
 
@@ -122,3 +122,4 @@ def test_read_only_server_has_no_button_that_cannot_work(page: Page, tmp_path: P
         assert not {*labels} & {*WRITING}
         assert not [label for label in labels if label and label.startswith("Select ")]
         assert "read-only" in page.text(".server-status")
+        page.open("about:blank")  # the page shall not see its server end

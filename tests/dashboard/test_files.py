@@ -14,6 +14,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.ui.files import Assets, modules_of, read_assets
 from tests.support import PATIENCE_S, ROOT
+from tests.support.browser.chromium import Page
 from tests.support.models.model import ModelStore
 from tests.support.processes.servers import RundletServer
 
@@ -64,6 +65,20 @@ def test_no_module_makes_markup_of_text():
     )
     for path in STATIC.rglob("*.js"):
         assert re.findall(pattern, path.read_text()) == [], path
+
+
+def test_no_view_takes_a_name_that_every_element_has(page: Page):
+    assigned = {
+        name
+        for path in FILES
+        if path.suffix == ".js" and "extends HTMLElement" in path.read_text()
+        for name in re.findall(r"this\.(\w+) (?:\?\?)?= ", path.read_text())
+    }
+    page.open("about:blank")
+    taken = page.run(f"{sorted(assigned)}.filter((name) => name in document.body)")
+
+    assert set(taken) <= {"className"}, "a view would find the method of the element"
+    assert len(assigned) > 20
 
 
 def test_no_file_names_another_host():

@@ -28,6 +28,14 @@ def test_figures_are_those_of_the_server(any_server: RundletServer, page: Page):
     assert "worker" in page.text(".small-table")
 
 
+def test_figures_come_without_an_error_before_them(server: RundletServer, page: Page):
+    failed = "/No answer/.test(document.body.innerText)"
+    page.open(address(server, "overview"))
+    page.wait_for(f"document.querySelector('.tile') || {failed}")
+
+    assert not page.run(failed)
+
+
 def test_charts_show_what_others_ask_and_not_the_dashboard(
     server: RundletServer, client: Client, page: Page
 ):

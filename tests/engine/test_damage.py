@@ -55,23 +55,29 @@ def sample(folder: Path) -> Sample:
     return sample
 
 
-@pytest.fixture
-def large(folder: Path) -> Sample:
+@pytest.fixture(scope="module")
+def built() -> Iterator[Sample]:
     """Sealed and compacted segments with an index file, deletes among them, and an active one."""
-    sample = Sample(
-        folder / "data",
-        StoreSettings(segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0),
-    )
-    with sample.opened() as store:
-        for number in range(60):
-            sample.commit(store, Put(f"k{number % 20}", b"old %d" % number))
-        store.maintainer.compact(thorough=True)
-        for number in range(70):
-            key = f"k{number % 20}"
-            op = Delete(key) if number % 5 == 0 else Put(key, b"new %d" % number * (number % 3))
-            sample.commit(store, op)
-        store.maintainer.checkpoint()
-    return sample
+    with folder_in_memory() as folder:
+        sample = Sample(
+            folder / "data",
+            StoreSettings(segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0),
+        )
+        with sample.opened() as store:
+            for number in range(60):
+                sample.commit(store, Put(f"k{number % 20}", b"old %d" % number))
+            store.maintainer.compact(thorough=True)
+            for number in range(70):
+                key = f"k{number % 20}"
+                op = Delete(key) if number % 5 == 0 else Put(key, b"new %d" % number * (number % 3))
+                sample.commit(store, op)
+            store.maintainer.checkpoint()
+        yield sample
+
+
+@pytest.fixture
+def large(built: Sample, folder: Path) -> Sample:
+    return built.copied(folder / "data")
 
 
 def bits(path: Path, *, step: int = 1) -> Iterator[int]:

@@ -116,29 +116,35 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
-def large(folder: Path) -> Sample:
+@pytest.fixture(scope="module")
+def built() -> Iterator[Sample]:
     """Segments that are compacted, sealed with and without an index file, and active."""
-    settings = StoreSettings(
-        segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0
-    )
-    sample = Sample(folder / "data", settings)
-    with sample.opened() as store:
-        for number in range(60):
-            sample.commit(store, Put(f"k{number % 20}", b"old %d" % number))
-        sample.commit(store, Put("gone", b"1"))
-        sample.commit(store, Delete("gone"))
-        store.maintainer.compact(thorough=True)
-        for number in range(70):
-            key = f"k{number % 20}"
-            op = Delete(key) if number % 5 == 0 else Put(key, b"new %d" % number)
-            sample.commit(store, op)
-        store.maintainer.checkpoint()
-        for number in range(45):
-            key = f"k{number % 9}"
-            op = Delete(key) if number % 7 == 0 else Put(key, b"newest %d" % number)
-            sample.commit(store, op)
-    return sample
+    with folder_in_memory() as folder:
+        settings = StoreSettings(
+            segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0
+        )
+        sample = Sample(folder / "data", settings)
+        with sample.opened() as store:
+            for number in range(60):
+                sample.commit(store, Put(f"k{number % 20}", b"old %d" % number))
+            sample.commit(store, Put("gone", b"1"))
+            sample.commit(store, Delete("gone"))
+            store.maintainer.compact(thorough=True)
+            for number in range(70):
+                key = f"k{number % 20}"
+                op = Delete(key) if number % 5 == 0 else Put(key, b"new %d" % number)
+                sample.commit(store, op)
+            store.maintainer.checkpoint()
+            for number in range(45):
+                key = f"k{number % 9}"
+                op = Delete(key) if number % 7 == 0 else Put(key, b"newest %d" % number)
+                sample.commit(store, op)
+        yield sample
+
+
+@pytest.fixture
+def large(built: Sample, folder: Path) -> Sample:
+    return built.copied(folder / "data")
 
 
 # --- every kind of damage -------------------------------------------------------------------

@@ -129,10 +129,28 @@ def server(folder: Path) -> Iterator[RundletServer]:
         yield server
 
 
+# Ends a program that never ends by itself so many seconds after its last output, but not before the
+# first one: on a busy machine it may take as long to start.
+TIMEOUT = f"""#!{sys.executable}
+import os, select, subprocess, sys
+pause_s = {PATIENCE_S}
+with subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE) as program:
+    while select.select([program.stdout], [], [], pause_s)[0]:
+        if not (shown := os.read(program.stdout.fileno(), 65536)):
+            break
+        os.write(1, shown)
+        pause_s = float(sys.argv[1])
+    program.terminate()
+"""
+
+
 def environ(folder: Path, url: str) -> dict[str, str]:
     (folder / ".curlrc").write_text("silent\nshow-error\n")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNDLET_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    (folder / ".bin").mkdir(exist_ok=True)
+    (folder / ".bin/timeout").write_text(TIMEOUT)
+    (folder / ".bin/timeout").chmod(0o755)
+    path = os.pathsep.join([f"{folder}/.bin", f"{Path(sys.executable).parent}", kept["PATH"]])
     given = {"RUNDLET_URL": url, "PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8"}
     cache = str(Path.home() / ".cache/go-build")  # go compiles its library once, not for each test
     return {"GOCACHE": cache, **kept, **given}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,32 +24,33 @@ OF_OTHER_COMMANDS = {
 }
 
 
-def texts() -> Iterator[str]:
-    """Every string of the product's code, docstrings and parts of f-strings included."""
-    for layer in LAYERS:
-        for path in (ROOT / layer).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node.value
+@pytest.fixture(scope="module")
+def sources() -> dict[Path, str]:
+    """The product's code, by file."""
+    paths = (path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+    return {path: path.read_text() for path in paths}
 
 
-COUNTS = Counter(texts())
+@pytest.fixture(scope="module")
+def counts(sources: dict[Path, str]) -> Counter[str]:
+    """How often each string is there, docstrings and parts of f-strings included."""
+    return Counter(
+        node.value
+        for source in sources.values()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 @pytest.mark.parametrize("name", sorted({*VARIABLES, *OPTIONS} - OF_OTHER_COMMANDS))
-def test_setting_is_defined_once(name: str):
-    assert COUNTS[name] == 1
+def test_setting_is_defined_once(name: str, counts: Counter[str]):
+    assert counts[name] == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(VARIABLES) - OF_OTHER_COMMANDS - {"PORT"}))
-def test_variable_is_named_by_its_row_only(name: str):
+def test_variable_is_named_by_its_row_only(name: str, sources: dict[Path, str]):
     """Not even a comment or a docstring repeats it."""
-    naming = [
-        path
-        for layer in LAYERS
-        for path in (ROOT / layer).rglob("*.py")
-        if name in path.read_text().replace(f"{name}_", "")
-    ]
+    naming = [path for path, text in sources.items() if name in text.replace(f"{name}_", "")]
 
     assert len(naming) == 1, naming
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rundlet_server.storage.memory.trimming import TRIM_BYTES, Trimmer
+from rundlet_server.storage.memory.trimming import TRIM_BYTES, Memory, Trimmer
 from tests.support.processes.memory import resident_bytes
 from tests.support.processes.servers import RundletServer, silent_clients, wait_for
 
@@ -36,18 +36,25 @@ print(full, private_mib())
 class Heap:
     """A heap of which much is unused, until it is trimmed."""
 
-    def __init__(self, unused_bytes: int) -> None:
+    def __init__(self, unused_bytes: int, *, freed_meanwhile: int = 0) -> None:
         self.unused_bytes = unused_bytes
+        self.used_bytes = self._freed_meanwhile = freed_meanwhile
         self.trims = 0
+
+    def memory(self) -> Memory:
+        return Memory(self.used_bytes + self.unused_bytes, self.used_bytes)
 
     def trim(self) -> None:
         self.trims += 1
         self.unused_bytes //= 2
+        self.used_bytes -= self._freed_meanwhile
+        self.unused_bytes += self._freed_meanwhile
+        self._freed_meanwhile = 0
 
 
 def test_it_is_trimmed_once_when_much_has_become_unused():
     heap = Heap(5 * TRIM_BYTES)
-    trimmer = Trimmer(lambda: heap.unused_bytes, heap.trim)
+    trimmer = Trimmer(heap.memory, heap.trim)
     trimmer.look()
     assert heap.trims == 0  # it was there before, and is not ours
 
@@ -60,7 +67,7 @@ def test_it_is_trimmed_once_when_much_has_become_unused():
 
 def test_it_is_trimmed_after_each_burst():
     heap = Heap(0)
-    trimmer = Trimmer(lambda: heap.unused_bytes, heap.trim)
+    trimmer = Trimmer(heap.memory, heap.trim)
     for _ in range(5):
         heap.unused_bytes = 2 * TRIM_BYTES
         trimmer.look()
@@ -70,9 +77,20 @@ def test_it_is_trimmed_after_each_burst():
     assert heap.trims == 5
 
 
+def test_what_others_free_during_a_trim_is_not_kept():
+    heap = Heap(0, freed_meanwhile=4 * TRIM_BYTES)
+    trimmer = Trimmer(heap.memory, heap.trim)
+    heap.unused_bytes = 2 * TRIM_BYTES
+
+    for _ in range(5):
+        trimmer.look()
+
+    assert heap.trims == 2
+
+
 def test_little_is_left_alone():
     heap = Heap(0)
-    trimmer = Trimmer(lambda: heap.unused_bytes, heap.trim)
+    trimmer = Trimmer(heap.memory, heap.trim)
     for _ in range(5):
         heap.unused_bytes = TRIM_BYTES - 1
         trimmer.look()

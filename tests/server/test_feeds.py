@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from tests.support import PATIENCE_S
 from tests.support.processes.memory import resident_bytes
 from tests.support.processes.servers import (
     RundletServer,
+    ask_once,
     wait_for,
     wait_for_processes,
     worker_pids,
@@ -134,18 +136,21 @@ def test_server_that_stops_ends_feeds_promptly(server: RundletServer):
 
 
 def test_commits_of_every_worker_wake_feeds_of_every_worker(server: RundletServer):
-    delays_s = []
     with feed(server) as first, feed(server) as second:
-        for number in range(20):
+
+        def delay_s(number: int) -> float:
             key = f"key-{number}-"
             began_s = time.monotonic()
             # On a new connection: any worker.
-            httpx.put(f"{server.url}/v1/kv/{key}", content=b"1", timeout=PATIENCE_S)
+            ask_once("PUT", f"{server.url}/v1/kv/{key}", content=b"1")
             for connection in (first, second):
                 received_until(connection, key.encode())
-            delays_s.append(time.monotonic() - began_s)
+            return time.monotonic() - began_s
 
-    assert min(delays_s) < 0.5  # it polls nowhere once a second
+        delays_s = [delay_s(number) for number in range(20)]
+        # It polls nowhere once a second: then each would take one, however long this goes on.
+        more = itertools.count(len(delays_s))
+        wait_for(lambda: min(delays_s) < 0.5 or delays_s.append(delay_s(next(more))))
 
 
 def test_feed_ends_with_the_token(server: RundletServer, tmp_path: Path):
@@ -167,11 +172,8 @@ def test_reader_that_stops_reading_slows_no_writer_and_takes_no_memory(server: R
         for number in range(20):
             server.client.put(f"/v1/kv/k{number}", content=value)
         before = resident_bytes(server.process.pid)
-        began_s = time.monotonic()
-        for number in range(400):
-            server.client.put(f"/v1/kv/k{number % 20}", content=value)
-        took_s = time.monotonic() - began_s
+        for number in range(400):  # the client waits for none of the answers for ever
+            server.client.put(f"/v1/kv/k{number % 20}", content=value).raise_for_status()
         grown = resident_bytes(server.process.pid) - before
 
-    assert took_s < PATIENCE_S
     assert grown < 60_000_000  # the three feeds would hold 160 MB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -171,11 +172,18 @@ def test_killed_server_leaves_no_process(start, layout, data):
 def test_dead_maintenance_process_is_replaced(start, data):
     with start("--data", data) as server:
         [maintenance] = children_of(server.process.pid)
+        has_metric = functools.partial(metric_is_shown, server)
+        wait_for(lambda: has_metric('rundlet_processes{role="maintenance"} 1'))
 
         os.kill(maintenance, signal.SIGKILL)
 
         wait_for(lambda: set(children_of(server.process.pid)) - {maintenance})
+        wait_for(lambda: has_metric("rundlet_maintenance_failures_total 1"))
         assert server.stop() == 0
+
+
+def metric_is_shown(server: RundletServer, line: str) -> bool:
+    return f"{line}\n" in server.client.get("/metrics").text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -14,6 +14,10 @@ from rundlet_server.storage.log.read.page_cache import read_cached
 _NEAR_BYTES: Final = 2_048
 """To read so many bytes more takes about as long as another call of the system."""
 
+_FILES_MAX: Final = 16
+"""So many files are held open at a time; a process may have few descriptors, and each segment that
+is held stays open."""
+
 
 def read_records(
     file_of: Callable[[int], File],
@@ -40,6 +44,12 @@ def read_records(
         return [data[start : start + size] for start, size in zip(starts, sizes, strict=True)]
     numbers = [position >> OFFSET_BITS for position in positions]
     offsets = [position & OFFSET_MAX for position in positions]
+    if len(set(numbers)) > _FILES_MAX:
+        one = _read if may_wait else read_cached
+        return [
+            one(file_of(number), *rest)
+            for number, *rest in zip(numbers, sizes, offsets, strict=True)
+        ]
     files = {number: file_of(number) for number in set(numbers)}
     descriptors = {
         number: file.fileno() for number, file in files.items() if isinstance(file, RealFile)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
@@ -49,6 +51,28 @@ def place(request, store: Store, tmp_path: Path) -> Iterator[Place]:
 def set_key(place: Place, key: str, value: str) -> int:
     assert place.run("set", key, value).code == 0
     return int(json.loads(place.run("stats", "--json").text)["revision"])
+
+
+def test_disk_that_is_full_is_named(tmp_path: Path, store: LogStore, monkeypatch) -> None:
+    place = Place(("--data", str(tmp_path / "data")))
+    set_key(place, "a", "one")
+    backups, full = tmp_path / "backups", tmp_path / "full"
+    assert place.run("backup", str(backups)).code == 0
+    pwrite = RealFile.pwrite
+
+    def fill(file: RealFile, buffers: Sequence[Buffer], offset: int) -> None:
+        if str(full) in os.readlink(f"/proc/self/fd/{file.fileno()}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        pwrite(file, buffers, offset)
+
+    monkeypatch.setattr(RealFile, "pwrite", fill)
+    for ended in (
+        place.run("backup", str(full / "backups")),
+        run("restore", str(backups), "--to", str(full / "new")),
+    ):
+        assert ended.code == 4
+        assert f"{full}/" in ended.err
+        assert "No space left on device; free some space and try again" in ended.err
 
 
 def test_a_store_is_backed_up_and_restored(place: Place, tmp_path: Path) -> None:

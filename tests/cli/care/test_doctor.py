@@ -132,6 +132,18 @@ def test_missing_manifest_is_damage(folder):
     assert "repair" in str(found["store"]["advice"])
 
 
+@pytest.mark.parametrize("mark", ["RESTORING", "RESTORING.tmp"])
+def test_restore_that_has_not_finished_is_told_and_is_no_store(tmp_path, mark):
+    (tmp_path / mark).touch()
+
+    ended, found = doctor("--data", str(tmp_path))
+
+    assert ended.code == 4
+    assert "has not finished" in str(found["store"]["seen"])
+    assert found["store"]["advice"] == "wait for it, or run it again"
+    assert "has not finished" in run("get", "k", "--data", str(tmp_path)).err
+
+
 def test_earlier_repair_is_told(folder):
     (folder / "repair-1").mkdir()
 
@@ -430,6 +442,20 @@ def test_file_that_this_user_cannot_open_is_an_error(folder, monkeypatch):
     assert levels(found, "error") == {"files"}
     assert str(found["files"]["seen"]).startswith("LOCK (of user ")
     assert f"chown -R {os.geteuid()} {folder}" in str(found["files"]["advice"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_subfolder_that_does_not_belong_to_the_owner_of_the_folder_is_a_warning(folder):
+    for name in ("backups", "lost+found"):
+        (folder / name).mkdir(mode=0o700)
+    os.chown(folder, 4_242, 4_242)
+    for path in folder.iterdir():
+        os.chown(path, 0 if path.is_dir() else 4_242, 4_242)
+
+    _, found = doctor("--data", str(folder))
+
+    assert found["files"]["level"] == "warning"
+    assert "backups (of user 0) do not belong to user 4242" in str(found["files"]["seen"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

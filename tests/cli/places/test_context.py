@@ -135,6 +135,18 @@ def test_context_that_cannot_work_is_refused(user, arguments):
     assert user.run("context", "ls").text == ""
 
 
+def test_file_behind_a_link_is_replaced_and_not_the_link(user, tmp_path):
+    link, real = user.home / "rundlet" / "contexts.json", tmp_path / "dotfiles.json"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+
+    assert user.run("context", "add", "office", "--data", "büro").code == 0
+
+    assert link.is_symlink()
+    assert list(json.loads(real.read_bytes())["contexts"]) == ["office"]
+    assert "büro" in user.run("context", "ls").text
+
+
 def test_broken_file_is_named(user):
     path = user.home / "rundlet" / "contexts.json"
     path.parent.mkdir(parents=True)

@@ -30,6 +30,7 @@ ACCEPTED_SHARE_MIN = 0.6
 """Of the requests that the document allows; the others meet a store that has no such thing."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS, ids=SERVER_NAMES)
 def test_every_answer_is_one_that_the_document_tells(
     tmp_path: Path, server: tuple[str, ...], campaign: Campaign

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,13 @@ class Sample:
         revision = store.commit(Txn(ops)).revision
         self.states[revision] = state_of(store)
         return revision
+
+    def copied(self, folder: Path) -> Sample:
+        """Return a copy in another folder, for a test that changes the files."""
+        copy = Sample(folder, self.settings)
+        copy.states = dict(self.states)
+        shutil.copytree(self.folder, folder)
+        return copy
 
     def at(self, revision: int) -> State:
         """Return the content now of a store whose last revision is this one."""

@@ -82,7 +82,10 @@ export async function send(path, { method = "GET", query = {}, headers = {}, bod
     tell({ ok: true, response });
     return response;
   }
-  const error = new ApiError(response.status, await problemOf(response));
+  const problem = await problemOf(response);
+  // The answer names a header, which is no help to a person in front of a form.
+  if (response.status === 401 && !secret) problem.detail = "This server needs a token. Enter one to go on.";
+  const error = new ApiError(response.status, problem);
   // An answer to HEAD has no body that says why; the GET beside it has. One to a request with an
   // earlier token says nothing of the token of now.
   throw method === "HEAD" || secret !== token() ? error : failed(error);

@@ -68,7 +68,7 @@ class OverviewView extends HTMLElement {
     } catch (error) {
       if (isAbort(error) || !this.isConnected) return;
       this.isBuilt = false;
-      this.before = null;
+      this.earlier = null;
       fill(this, failure(error, () => this.read()));
       if (error.status && error.status < 500) return;
     }
@@ -79,12 +79,12 @@ class OverviewView extends HTMLElement {
     fill(this.health, healthOf(ready));
     fill(this.tiles, this.tilesOf(stats, metrics).map(([name, value, more]) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value), more && h("dd", { class: "hint" }, more))));
     const now = reading(metrics, performance.now());
-    if (this.before) {
-      const { rates, p50, p99 } = between(this.before, now);
+    if (this.earlier) {
+      const { rates, p50, p99 } = between(this.earlier, now);
       this.requests.add([rates.reads, rates.writes, rates.lists, rates.others]);
       this.latency.add([p50, p99]);
     }
-    this.before = now;
+    this.earlier = now;
     fill(this.processes, processTable(metrics));
     fill(this.facts, this.storeFacts(stats, metrics).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     this.faults.draw(metrics);
