@@ -88,6 +88,9 @@ def bytes_of(value: object) -> bytes:
         return value
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
+    if isinstance(value, str):
+        message = "the value of a Put is bytes, got str; encode it: Put(key, text.encode())"
+        raise TypeError(message)
     message = (
         f"a value is bytes or text, got {type(value).__name__}; encode it, or let"
         ' client.mapping(codec="json") do so'

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from rundlet import DEFAULT_CONTENT_TYPE
-from rundlet_server.cli.exits import CommandError, ExitCode, no_value
+from rundlet_server.cli.exits import CommandError, ExitCode, naming_full_disk, no_value
 from rundlet_server.cli.place.options import JsonOption
 from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
@@ -82,7 +82,8 @@ def get(
     if as_json:
         write_line(to_line(value_members(value)))
     elif output is not None:
-        output.write_bytes(value.data)
+        with naming_full_disk(output):
+            output.write_bytes(value.data)
     else:
         write_value(value.data)
 

@@ -25,6 +25,8 @@ _DEAD_SHARE_MAX: Final = 0.6
 _DEAD_BYTES_MIN: Final = 128 * 1024 * 1024
 _CLOCK_AHEAD_US: Final = 1_000_000
 _NAMED_MAX: Final = 3
+_SUBFOLDERS: Final = frozenset({"backups", "holds", "waiters"})
+"""What servers share in the folder of a store; other folders there are not theirs."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -83,13 +85,15 @@ def _read_only(folder: Path) -> Finding:
 
 
 def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
-    """Find files that this user, or the owner of the folder, cannot open.
+    """Find files and subfolders that this user, or the owner of the folder, cannot open.
 
     Without read access no command works; with read access only, the reading commands work.
     """
     if not os.access(folder, os.R_OK | os.X_OK):
         return
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [
+        path for path in sorted(folder.iterdir()) if path.is_file() or path.name in _SUBFOLDERS
+    ]
     closed = [path for path in files if not os.access(path, needed)]
     unread = [path for path in closed if not os.access(path, os.R_OK)]
     owner = folder.stat().st_uid

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
@@ -50,6 +48,14 @@ def _say(line: str) -> None:
 @contextlib.contextmanager
 def _load_progress() -> Iterator[Callable[[int, int, int], None]]:
     """Draw a bar on a terminal; the callback takes bytes done, bytes in all, and lines."""
+    from rich.console import Console  # noqa: PLC0415 - rich takes its time
+    from rich.progress import (  # noqa: PLC0415 - see above
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+    )
+
     columns = (
         TextColumn("loading"),
         BarColumn(),

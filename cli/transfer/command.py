@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from rundlet import Client
-from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode, naming_full_disk
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -290,12 +290,12 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         return
     file = file.resolve()  # replace the target of a symbolic link, not the link
     if file.exists() and not file.is_file():
-        with file.open("wb") as output, packing(file, output) as packed:
+        with naming_full_disk(file), file.open("wb") as output, packing(file, output) as packed:
             yield packed
         return
     part = file.with_name(f".{secrets.token_hex(8)}.part")  # the whole name may be too long
     try:
-        with part.open("xb") as output:
+        with naming_full_disk(file), part.open("xb") as output:
             if file.exists():
                 part.chmod(stat.S_IMODE(file.stat().st_mode))
             with packing(file, output) as packed:

@@ -23,7 +23,7 @@ class ConnectionLimits:
         Setting(
             Count(),
             "The connections that each process keeps open; with waitress at most a third of its"
-            " file descriptors.",
+            " file descriptors, with granian half.",
             variable="RUNDLET_MAX_CONNECTIONS",
             option="--max-connections",
             panel=CONNECTIONS_PANEL,

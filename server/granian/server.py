@@ -32,6 +32,7 @@ from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.listen.tls import TlsFiles
 from rundlet_server.server.signals import is_ignored
 from rundlet_server.storage.memory.allocator import ONE_ARENA, has_own_options
+from rundlet_server.storage.settings import descriptors_max
 
 _BACKLOG: Final = 1_024
 _RESPAWN_S: Final = 0.1
@@ -86,7 +87,7 @@ def run(
         loop=Loops.uvloop if importlib.util.find_spec("uvloop") else Loops.asyncio,
         workers=workers,
         backlog=_BACKLOG,
-        backpressure=limits.connections_max,
+        backpressure=_connections_max(limits),
         http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
         websockets=False,  # a request that asks for one is answered as if it did not
         http1_settings=HTTP1Settings(
@@ -125,6 +126,14 @@ def run(
         raise ServeError(
             "the workers ended before they could serve; the lines above say why"
         ) from ex
+
+
+def _connections_max(limits: ConnectionLimits) -> int:
+    """Return how many connections a worker may have; the store and bodies need descriptors, too.
+
+    If no descriptor is free for a connection that waits, Granian tries again without a pause.
+    """
+    return min(limits.connections_max, max(descriptors_max() // 2, 32))
 
 
 # Granian logs to stdout by default; its messages go where all others do (``storage.notices``).

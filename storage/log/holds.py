@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.log.owner import make_subfolder
 
 FOLDER_NAME: Final = "holds"
 _REVISION_SIZE: Final = 8
@@ -40,7 +41,7 @@ class Holds:
         Raises:
             OSError: the disk has no room for the file.
         """
-        self._files.make_folder(self._folder)
+        make_subfolder(self._files, self._folder)
         path = self._folder / os.urandom(8).hex()
         file = self._files.open(path, create=True)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
@@ -24,7 +26,7 @@ from rundlet_server.storage.log.read.answers import (
     with_metadata,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
-from rundlet_server.storage.log.read.pages import infos_of, read_lines, suits_lines
+from rundlet_server.storage.log.read.pages import count_lines, infos_of, read_lines, suits_lines
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import NotPlain, View
@@ -38,6 +40,14 @@ from rundlet_server.storage.timeline import At, Moment
 
 _LOOK_CLOSER: Final = (FileNotFoundError, NotPlain, UnicodeEncodeError)
 """What ``LogReads._newest`` raises if only the slow path can read the key."""
+
+# These take less time than ``attrgetter``, and much less than a loop.
+_VALUE, _REVISION, _EXPIRES_US, _METADATA = (
+    itemgetter(Entry._fields.index(name))
+    for name in ("value", "revision", "expires_us", "metadata")
+)
+_SIZE: Final = 2
+"""Where a place has its size."""
 
 
 class LogReads:
@@ -176,6 +186,8 @@ class LogReads:
 
         def read(view: View) -> int:
             moment = moment_of(view, at, self._clock)
+            if suits_lines(view, wanted, sys.maxsize, moment.revision):
+                return count_lines(view, wanted, moment)
             found = scan_range(wanted, view, moment.revision)
             return sum(map(live_at(moment), (locator for _, locator in found)))
 
@@ -263,21 +275,23 @@ class LogReads:
             for number, entry in enumerate(found)
             if entry is None and (place := view.newest(encoded[number])) is not None
         }
-        size = sum(map(len, encoded)) + sum(map(shown_bytes, filter(None, found)))
-        size += sum(place[2] - OVERHEAD - len(encoded[number]) for number, place in places.items())
+        names = [keys[number] for number in places]
+        missing = [encoded[number] for number in places]
+        sizes = [place[_SIZE] for place in places.values()]
+        size = sum(map(len, encoded)) + _shown_bytes(list(filter(None, found)))
+        size += sum(sizes) - OVERHEAD * len(sizes) - sum(map(len, missing))
         if size > self._limits.answer_bytes_max:
             raise NotPlain
         if admit is not None:
             admit(size)
         if places:
-            names = [keys[number] for number in places]
-            missing = [encoded[number] for number in places]
-            entries = view.read_places(names, missing, [*places.values()], may_wait=may_wait)
+            columns = list(zip(*places.values(), strict=True))
+            entries = view.read_places(names, missing, columns, may_wait=may_wait)
             for number, key, entry in zip(places, missing, entries, strict=True):
                 found[number] = entry
                 if has_cache:
                     view.cache.put(key, entry)
-        return Snapshot(moment, [entry and _as_of(moment, entry) for entry in found])
+        return Snapshot(moment, _as_of(moment, found))
 
     def _plain(self, keys: Sequence[str]) -> list[bytes]:
         """Return the UTF-8 bytes of keys that are within the limit.
@@ -313,12 +327,24 @@ class LogReads:
         return moment_of(view, at, self._clock).time_us
 
 
-def _as_of(moment: Moment, entry: Entry) -> Entry | None:
-    """Return a newest value if it has not expired.
+def _shown_bytes(entries: Sequence[Entry]) -> int:
+    """Return how many bytes values add to an answer that shows them, beside their keys."""
+    if any(map(_METADATA, entries)):
+        return sum(map(shown_bytes, entries))
+    return sum(map(len, map(_VALUE, entries)))
+
+
+def _as_of(moment: Moment, entries: list[Entry | None]) -> list[Entry | None]:
+    """Return newest values, ``None`` for those that have expired.
 
     Raises:
-        NotPlain: it is newer than the moment.
+        NotPlain: one of them is newer than the moment.
     """
-    if entry.revision > moment.revision:
+    if max(map(_REVISION, filter(None, entries)), default=0) > moment.revision:
         raise NotPlain
-    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry
+    if not any(map(_EXPIRES_US, filter(None, entries))):
+        return entries
+    return [
+        None if entry and entry.expires_us and entry.expires_us <= moment.time_us else entry
+        for entry in entries
+    ]

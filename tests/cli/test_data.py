@@ -440,4 +440,5 @@ def test_a_disk_that_is_full_is_told_in_words(tmp_path):
     ended = run("--data", str(tmp_path), "get", "a", "-o", "/dev/full")
 
     assert ended.code == 4
-    assert ended.err == "rundlet: No space left on device; free some space and try again\n"
+    full = "/dev/full: No space left on device; free some space and try again"
+    assert ended.err == f"rundlet: {full}\n"

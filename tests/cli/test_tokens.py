@@ -6,13 +6,11 @@ import csv
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
 from rundlet_server.cli.main import app
-from tests.support import PATIENCE_S
-from tests.support.processes.servers import RundletServer
+from tests.support.processes.servers import RundletServer, ask_once
 
 RUNNER = CliRunner()
 
@@ -115,7 +113,7 @@ def test_name_that_is_taken_is_a_usage_error(tmp_path: Path):
 def statuses(url: str, headers: dict[str, str] | None = None) -> set[int]:
     """Ask on many connections, so that every worker is asked."""
     asked = f"{url}/v1/stats"
-    return {httpx.get(asked, headers=headers, timeout=PATIENCE_S).status_code for _ in range(20)}
+    return {ask_once("GET", asked, headers=headers).status_code for _ in range(20)}
 
 
 @pytest.mark.parametrize("layout", [("waitress", 1), ("granian", 2)])

@@ -148,6 +148,16 @@ def test_an_export_goes_to_where_a_link_points(tmp_path):
     assert json.loads(target.read_text())["key"] == "a"
 
 
+def test_file_of_an_export_on_a_full_disk_is_named(place):
+    place.run("set", "a", "1")
+
+    ended = place.run("export", "/dev/full", "--format", "jsonl")
+
+    assert ended.code == 4
+    full = "/dev/full: No space left on device; free some space and try again"
+    assert ended.err == f"rundlet: {full}\n"
+
+
 def test_an_export_keeps_the_mode_of_the_file_that_it_replaces(tmp_path):
     target = tmp_path / ("é" * 124 + ".jsonl")  # as long as a name may be
     target.touch(mode=0o600)

@@ -478,8 +478,11 @@ def test_certificates_of_authorities_are_loaded_for_https_only(monkeypatch, sche
         (lambda client: client.set("k", {"a": 1}), "bytes or text, got dict; encode it, or let"),
         (lambda client: client.set("k", None), "bytes or text, got NoneType"),
         (lambda client: client.set_many({"k": 7}), "bytes or text, got int"),
-        (lambda client: client.txn([Put("k", "text")]), "bytes or text, got str; encode it"),
-        (lambda client: client.import_([Put("k", "text")]), "bytes or text, got str; encode it"),
+        (lambda client: client.txn([Put("k", "text")]), "of a Put is bytes, got str; encode it"),
+        (
+            lambda client: client.import_([Put("k", "text")]),
+            "of a Put is bytes, got str; encode it",
+        ),
         (lambda client: client.set(b"k", "v"), "a key is text, got bytes"),
         (lambda client: client.get(7), "a key is text, got int"),
         (lambda client: client.mget("abc"), r"got the text 'abc'; write it as \['abc'\]"),

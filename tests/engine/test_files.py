@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rundlet_server.storage.care import repair
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
@@ -37,10 +39,18 @@ def test_what_root_makes_in_the_folder_of_another_is_theirs(tmp_path: Path):
 
     store = open_log_store(folder)
     store.commit(Txn([Put("a", b"1")]))
+    store.backups.take(60)
+    with store.hold(1):
+        assert list((folder / "holds").iterdir())
     store.close()
     TokenFile(folder).add("app", "read")
+    segment = folder / segment_name(1)
+    segment.write_bytes(segment.read_bytes() + b"damage" * 100)
+    (folder / "MANIFEST").write_bytes(b"damage")
+    repair(folder)
 
-    made = [path for path in folder.iterdir() if path.name != "LOCK"]
+    assert (folder / "repair-1").is_dir()
+    made = [path for path in folder.rglob("*") if path.name != "LOCK"]
     assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(4_242, 4_243)}
     assert not_theirs.stat().st_uid == 0
 

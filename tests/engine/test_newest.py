@@ -166,6 +166,16 @@ def test_many_values_are_none_newer_than_their_snapshot(store, monkeypatch):
     assert snapshot == store.get_many(["a", "b"], at=snapshot.moment)
 
 
+def test_size_of_many_values_has_their_metadata_whether_they_are_cached_or_not(store):
+    commit(store, Put("a", b"1" * 10, metadata=metadata_of({"by": "x" * 900})), Put("b", b"2"))
+    sizes: list[int] = []
+
+    for _ in range(2):
+        store.get_many(["a", "b", "no"], admit=sizes.append)
+
+    assert min(sizes) > 900 + 10 + 1 + len("abno")
+
+
 def test_keys_that_are_named_twice_are_answered_twice(store):
     commit(store, Put("a", b"1"), Put("b", b"2"))
 

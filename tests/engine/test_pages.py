@@ -91,6 +91,14 @@ def pages_of(store: LogStore, lines_min: int, **options: object) -> list[Page]:
     return found
 
 
+def count_of(store: LogStore, lines_min: int, counted_at_once: int, **options: object) -> int:
+    """Return the number of keys of a list, counted in one of the two ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "_LINES_MIN", lines_min)
+        patch.setattr(pages, "_COUNTED_AT_ONCE", counted_at_once)
+        return store.count(**options)
+
+
 def random_list(store: LogStore, rng: random.Random) -> dict[str, object]:
     stats = store.stats()
     lately = max(stats.oldest_revision, stats.revision - 20)
@@ -118,6 +126,10 @@ def test_pages_in_blocks_are_those_key_by_key(store):
         others: list[int] = []
         assert in_blocks == pages_of(store, KEY_BY_KEY, **options, admit=others.append), options
         assert sizes == others
+        options = {name: options[name] for name in ("prefix", "start", "end", "at")}
+        count = sum(len(page.keys) for page in pages_of(store, KEY_BY_KEY, **options))
+        assert count_of(store, IN_BLOCKS, rng.choice([1, 2, 10, 1_000]), **options) == count
+        assert count_of(store, KEY_BY_KEY, 1, **options) == count
 
 
 def test_erased_key_is_in_no_list_of_the_past(store):

@@ -12,7 +12,6 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from rundlet.version import __version__ as version
@@ -21,6 +20,7 @@ from tests.support.processes.distributions import CLIENT, SERVER, Built, build
 from tests.support.processes.environments import HOSTILE, TRAP, Environment
 from tests.support.processes.servers import (
     ServerProcess,
+    ask_once,
     private_folder_of,
     wait_for,
     worker_pids,
@@ -216,10 +216,10 @@ def serve(server_environment, hostile, tmp_path):
 
 def test_installed_server_has_its_dashboard(serve, tmp_path):
     serving = serve("--data", tmp_path / "data")
-    page = httpx.get(f"{serving.url}/ui/")
+    page = ask_once("GET", f"{serving.url}/ui/")
     files = re.findall(r'(?:href|src)="(static/[^"]+)"', page.text)
 
-    answers = [httpx.get(f"{serving.url}/ui/{name}") for name in files]
+    answers = [ask_once("GET", f"{serving.url}/ui/{name}") for name in files]
 
     assert len(answers) > 10
     assert {answer.status_code for answer in (page, *answers)} == {200}
@@ -235,9 +235,9 @@ def test_installed_server_has_its_dashboard(serve, tmp_path):
 def test_server_disturbs_no_neighbour_and_is_not_disturbed(serve, options, workers, tmp_path):
     serving = serve("--data", tmp_path / "data", *options)
 
-    assert httpx.put(f"{serving.url}/v1/kv/greeting", content=b"hello").status_code == 201
+    assert ask_once("PUT", f"{serving.url}/v1/kv/greeting", content=b"hello").status_code == 201
     serving.command("set", "greeting", "good morning")
-    assert httpx.post(f"{serving.url}/v1/admin/compact").status_code == 202
+    assert ask_once("POST", f"{serving.url}/v1/admin/compact").status_code == 202
 
     assert serving.command("get", "greeting") == "good morning"
     assert len(worker_pids(serving.process.process.pid)) == workers

@@ -48,6 +48,7 @@ FLOORS = {
         "__init__",
     ],
     "storage/log": [
+        "owner",
         "format place holds",
         "index waiting",
         "read open",

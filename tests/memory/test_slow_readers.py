@@ -13,10 +13,10 @@ import pytest
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.memory.trimming import TRIM_BYTES
-from tests.support import PATIENCE_S
 from tests.support.processes.memory import PeakMemory, resident_bytes
 from tests.support.processes.servers import (
     RundletServer,
+    ask_once,
     is_held_by_server,
     silent_clients,
     wait_for,
@@ -75,7 +75,7 @@ def server(
 
 def others_are_answered(server: RundletServer) -> None:
     for _ in range(10):
-        assert httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S).content == b"1"
+        assert ask_once("GET", f"{server.url}/v1/kv/a").content == b"1"
 
 
 def statuses_of(opened: list[socket.socket]) -> list[int]:

@@ -20,6 +20,7 @@ from tests.support import PATIENCE_S
 from tests.support.processes.memory import resident_bytes
 from tests.support.processes.servers import (
     RundletServer,
+    ask_once,
     wait_for,
     wait_for_processes,
     worker_pids,
@@ -141,7 +142,7 @@ def test_commits_of_every_worker_wake_feeds_of_every_worker(server: RundletServe
             key = f"key-{number}-"
             began_s = time.monotonic()
             # On a new connection: any worker.
-            httpx.put(f"{server.url}/v1/kv/{key}", content=b"1", timeout=PATIENCE_S)
+            ask_once("PUT", f"{server.url}/v1/kv/{key}", content=b"1")
             for connection in (first, second):
                 received_until(connection, key.encode())
             return time.monotonic() - began_s

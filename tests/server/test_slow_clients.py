@@ -7,10 +7,15 @@ import select
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.support.processes.servers import RundletServer, children_of, silent_clients, wait_for
+from tests.support.processes.servers import (
+    RundletServer,
+    ask_once,
+    children_of,
+    silent_clients,
+    wait_for,
+)
 
 LAYOUTS = [
     pytest.param(("--server", "waitress"), id="waitress"),
@@ -46,8 +51,8 @@ def server(
 def others_are_answered(server: RundletServer) -> None:
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
-        assert httpx.get(f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX).content == b"1"
-        assert httpx.get(f"{server.url}/v1/kv/none", timeout=OTHERS_S_MAX).status_code == 404
+        assert ask_once("GET", f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX).content == b"1"
+        assert ask_once("GET", f"{server.url}/v1/kv/none", timeout=OTHERS_S_MAX).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def test_plain_get_is_answered_by_waitress_while_every_thread_is_busy(tmp_path: 
         with silent_clients(server, 1, poll), silent_clients(server, 1, EXPORT) as [reader]:
             assert reader.recv(12) == b"HTTP/1.1 200"
             with silent_clients(server, 1, LIST) as [waiting]:
-                got = httpx.get(f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX)
+                got = ask_once("GET", f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX)
                 is_list_answered = bool(select.select([waiting], [], [], 0)[0])
 
     assert got.content == b"1"

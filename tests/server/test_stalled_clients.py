@@ -19,6 +19,7 @@ from tests.support import PATIENCE_S
 from tests.support.processes.killed_servers import processes_of
 from tests.support.processes.servers import (
     RundletServer,
+    ask_once,
     is_held_by_server,
     silent_clients,
     wait_for,
@@ -83,11 +84,11 @@ def is_refused(connection: socket.socket, sent: bytes) -> bool:
 def others_are_answered(server: RundletServer, within_s: float = PATIENCE_S) -> None:
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
-        assert httpx.get(f"{server.url}/v1/kv/a", timeout=within_s).content == b"1"
+        assert ask_once("GET", f"{server.url}/v1/kv/a", timeout=within_s).content == b"1"
 
 
 def writes_are_taken(server: RundletServer) -> bool:
-    return httpx.put(f"{server.url}/v1/kv/b", content=b"2", timeout=PATIENCE_S).is_success
+    return ask_once("PUT", f"{server.url}/v1/kv/b", content=b"2").is_success
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_flood_of_connections_makes_room_again(server: RundletServer):
 
 def is_answered(server: RundletServer) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S).is_success
+        return ask_once("GET", f"{server.url}/v1/kv/a").is_success
     return False
 
 

@@ -305,6 +305,13 @@ def test_headers_count_the_same_on_both_servers(twins: Twins, data: bytes, statu
         (b"GET /v1/kv/\xe9" + HEAD + b"\r\n", 400, 400),
         (b"GET /livez" + HEAD + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n", 400, 200),
         (b"GET /livez" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501, 400),
+        (
+            b"GET /livez"
+            + HEAD
+            + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            *(400, 200),
+        ),
+        (b"GET /livez HTTP/1.1\nHost: 127.0.0.1:8080\nConnection: close\n\n", 400, 200),
         (b"GET http://127.0.0.1/livez HTTP/1.1\r\nConnection: close\r\n\r\n", 400, 200),
     ],
 )

@@ -53,6 +53,7 @@ from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest, encode_manifest, read_manifest
 from rundlet_server.storage.log.format.names import segment_name, segment_number
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.owner import make_subfolder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
@@ -114,14 +115,14 @@ class Leases:
         4. write ``LEASE``: from here on every process serves the backup.
         """
         with self._threads, _explained(self._store):
-            self._files.make_folder(self._folder)
+            make_subfolder(self._files, self._folder)
             self.remove_ended()
             if sum(map(_is_id, self._files.names(self._folder))) >= LEASES_MAX:
                 raise Unavailable(f"{LEASES_MAX} backups are held already; delete one of them")
             now_us = self._clock.now_us()
             lease = f"{now_us:0{_ID_TIME_DIGITS}x}{os.urandom(8).hex()}"
             folder = self._folder / lease
-            self._files.make_folder(folder)
+            make_subfolder(self._files, folder)
             try:
                 lease_us = round(lease_s * 1_000_000)
                 backup = self._filled(folder, now_us, lease_us, time.monotonic() + work_s)

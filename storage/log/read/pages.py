@@ -38,6 +38,8 @@ _LINES_MIN: Final = 32
 """A page of fewer keys takes less time key by key."""
 _AT_ONCE: Final = 256
 """Values that are read in one pass; one by one, if one of them is not plain."""
+_COUNTED_AT_ONCE: Final = 4_096
+"""Keys that are in memory while all are counted."""
 _new_info: Final = partial(tuple.__new__, KeyInfo)  # as ``KeyInfo(...)``, which takes twice as long
 
 
@@ -81,6 +83,17 @@ def read_lines(
     if end >= len(lines.keys):
         return lines, None
     return lines.first(end), lines.keys[end - 1].decode()
+
+
+def count_lines(view: View, wanted: Range, moment: Moment) -> int:
+    """Return the number of keys of a range that have a value."""
+    count = 0
+    rest: Range | None = wanted
+    while rest is not None:
+        found, through = _block(view, rest, _COUNTED_AT_ONCE, moment.revision)
+        count += len(found.live_at(moment.time_us).keys)
+        rest = None if through is None else replace(rest, low=through + b"\0")
+    return count
 
 
 def _count_within(lines: Lines, cost: Cost) -> int:
@@ -147,11 +160,12 @@ def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:
 
 def _read_values(view: View, names: Sequence[str], lines: Lines) -> list[Entry]:
     entries: list[Entry] = []
-    places = list(zip(*lines[1:4], lines.kinds, strict=True))
+    columns = (lines.revisions, lines.positions, lines.sizes, lines.kinds)
     while len(entries) < len(names):
         part = slice(len(entries), len(entries) + _AT_ONCE)
         try:
-            entries += view.read_places(names[part], lines.keys[part], places[part])
+            places = [column[part] for column in columns]
+            entries += view.read_places(names[part], lines.keys[part], places)
         except NotPlain:
             locators = map(lines.locator, range(part.start, part.stop))
             entries += map(view.read_entry, names[part], lines.keys[part], locators)

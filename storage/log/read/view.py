@@ -32,6 +32,7 @@ from rundlet_server.storage.log.format.record import (
     VALUES,
     BadRecord,
     Record,
+    decode_entries,
     decode_entry,
 )
 from rundlet_server.storage.log.format.segment import Segment
@@ -287,21 +288,24 @@ class View:
         self,
         keys: Sequence[str],
         encoded: Sequence[bytes],
-        places: Sequence[Place],
+        places: Sequence[Sequence[int]],
         *,
         may_wait: bool = True,
     ) -> list[Entry]:
-        """Do as ``read_place`` does, for many keys; reading all before decoding takes less time."""
+        """Do as ``read_place`` does, for many keys; reading all before decoding takes less time.
+
+        ``places`` are the revisions, positions, sizes and flags, a sequence of each.
+        """
         entries: list[Entry] = []
-        for start in range(0, len(places), _AT_ONCE):
+        for start in range(0, len(keys), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            revisions, positions, sizes, flags = zip(*places[part], strict=True)
-            kinds = {each & KIND_MASK for each in flags}
+            revisions, positions, sizes, flags = [column[part] for column in places]
+            kinds = {each & KIND_MASK for each in set(flags)}
             if max(sizes) > LARGE_VALUE_BYTES or not kinds <= _VALUES:
                 raise NotPlain
             data = read_records(self._file, positions, sizes, may_wait=may_wait)
             try:
-                entries += map(decode_entry, data, keys[part], encoded[part], revisions)
+                entries += decode_entries(data, keys[part], encoded[part], revisions)
             except BadRecord as ex:
                 raise NotPlain from ex
         return entries

@@ -68,6 +68,7 @@ from rundlet_server.storage.log.index.retention import erasures, without_erased
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.alone import alone
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
+from rundlet_server.storage.log.owner import make_subfolder
 from rundlet_server.storage.log.repair.came_back import came_back
 from rundlet_server.storage.log.repair.known_versions import readable_indexes
 from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
@@ -273,7 +274,7 @@ class _Repair:
         """
         names = self._files.names(self._folder)
         kept = self._folder / f"{ORIGINALS_PREFIX}{self._repair_number()}"
-        self._files.make_folder(kept)
+        make_subfolder(self._files, kept)
         if report.is_anything_lost:
             report.list_path = kept / REPORT_NAME
             lines = [*report.lost_lines(), *report.came_back_lines()]

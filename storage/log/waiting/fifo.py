@@ -29,6 +29,7 @@ from typing import Final
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.owner import give_to_owner
 
 FOLDER_NAME: Final = "waiters"
 LOCK_NAME: Final = "LOCK"
@@ -61,7 +62,7 @@ class WaitersFolder:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._path))
         if not self._path.is_dir():
             self._path.mkdir(mode=0o700, exist_ok=True)
-            _give_to_owner(self._path)
+            give_to_owner(self._path)
         with self._locked(_LOCK_TIMEOUT_S) as is_ours:
             if not is_ours:
                 raise OSError(errno.EAGAIN, "another process holds the lock", str(self._path))
@@ -121,7 +122,7 @@ class WaitersFolder:
         os.mkfifo(hidden, 0o600)
         with contextlib.ExitStack() as undo:
             undo.callback(hidden.unlink, missing_ok=True)
-            _give_to_owner(hidden)
+            give_to_owner(hidden)
             descriptor = os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             undo.callback(os.close, descriptor)
             hidden.rename(path)
@@ -203,11 +204,3 @@ class WakeupFifo:
         descriptor, self._descriptor = self._descriptor, -1
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def _give_to_owner(path: Path) -> None:
-    """Give a path that root made to the owner of its parent folder, whose server must write it."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        with contextlib.suppress(OSError):
-            os.chown(path, owner.st_uid, owner.st_gid)

@@ -445,6 +445,20 @@ def test_file_that_this_user_cannot_open_is_an_error(folder, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_subfolder_that_does_not_belong_to_the_owner_of_the_folder_is_a_warning(folder):
+    for name in ("backups", "lost+found"):
+        (folder / name).mkdir(mode=0o700)
+    os.chown(folder, 4_242, 4_242)
+    for path in folder.iterdir():
+        os.chown(path, 0 if path.is_dir() else 4_242, 4_242)
+
+    _, found = doctor("--data", str(folder))
+
+    assert found["files"]["level"] == "warning"
+    assert "backups (of user 0) do not belong to user 4242" in str(found["files"]["seen"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_files_that_do_not_belong_to_the_owner_of_the_folder_are_a_warning(folder):
     for path in (folder, *folder.iterdir()):
         os.chown(path, 65_534, 65_534)

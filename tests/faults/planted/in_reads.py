@@ -28,6 +28,20 @@ MUTANTS_OF_READS = (
         (NEWEST, "tests/engine/test_damage.py"),
     ),
     Mutant(
+        "value-of-another-key-with-the-same-hash-shown-among-many",
+        "storage/log/format/record.py",
+        " or record[_KEY_OFFSET:value_offset] != key_bytes:\n",
+        ":\n",
+        (NEWEST, "tests/engine/test_damage.py"),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-is-damaged",
+        "storage/log/format/record.py",
+        "    if set(map(checksum, data)) != {RESIDUE} or min(map(len, data)) < OVERHEAD:\n",
+        "    if min(map(len, data)) < OVERHEAD:\n",
+        (PAGES, "tests/engine/test_damage.py"),
+    ),
+    Mutant(
         "newer-value-in-the-log-not-seen",
         "storage/log/read/view.py",
         "            if locator is not None:\n"
@@ -46,15 +60,15 @@ MUTANTS_OF_READS = (
     Mutant(
         "one-of-many-values-newer-than-their-snapshot",
         READS,
-        "    if entry.revision > moment.revision:\n",
+        "    if max(map(_REVISION, filter(None, entries)), default=0) > moment.revision:\n",
         "    if False:\n",
         (NEWEST,),
     ),
     Mutant(
         "one-of-many-values-shown-although-it-has-expired",
         READS,
-        "    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry\n",
-        "    return entry\n",
+        "    if not any(map(_EXPIRES_US, filter(None, entries))):\n",
+        "    if True:\n",
         (NEWEST,),
     ),
     Mutant(
@@ -62,6 +76,13 @@ MUTANTS_OF_READS = (
         "storage/log/read/view.py",
         " or not kinds <= _VALUES:\n",
         ":\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "metadata-of-many-values-takes-no-room",
+        READS,
+        "    if any(map(_METADATA, entries)):\n",
+        "    if False:\n",
         (NEWEST,),
     ),
     Mutant(
@@ -181,6 +202,13 @@ MUTANTS_OF_READS = (
         LISTED,
         "    return bisect_right(list(accumulate(sizes)), cost.bytes_max)\n",
         "    return len(list(accumulate(sizes)))\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "expired-and-deleted-keys-are-counted",
+        LISTED,
+        "        count += len(found.live_at(moment.time_us).keys)\n",
+        "        count += len(found.keys)\n",
         (PAGES,),
     ),
     Mutant(

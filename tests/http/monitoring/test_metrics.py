@@ -9,7 +9,6 @@ import re
 import threading
 
 import falcon.testing
-import httpx
 import pytest
 
 from rundlet_server.functions.app import create_app
@@ -22,9 +21,9 @@ from rundlet_server.storage.interface import Delete, Limits, Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
-from tests.support import PATIENCE_S, ROOT
+from tests.support import ROOT
 from tests.support.models.model import ModelStore
-from tests.support.processes.servers import RundletServer, wait_for, wait_for_processes
+from tests.support.processes.servers import RundletServer, ask_once, wait_for, wait_for_processes
 from tests.support.wire.prometheus_text import Family, parse
 
 
@@ -277,7 +276,7 @@ def test_totals_are_of_all_workers_and_of_the_maintenance_process(tmp_path):
     with RundletServer(*arguments, "--threads", "4", stderr_path=tmp_path / "stderr") as server:
         for number in range(40):  # each connection may reach the other worker
             url = f"{server.url}/v1/kv/{number}"
-            httpx.put(url, content=b"x", timeout=PATIENCE_S).raise_for_status()
+            ask_once("PUT", url, content=b"x").raise_for_status()
 
         wait_for_processes(server, 2)
         found = parse(server.client.get("/metrics").text)

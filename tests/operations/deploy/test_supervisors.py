@@ -15,7 +15,13 @@ import yaml
 
 from tests.support import PATIENCE_S, ROOT
 from tests.support.configurations import adapted
-from tests.support.processes.servers import ServerProcess, children_of, free_port, wait_for
+from tests.support.processes.servers import (
+    ServerProcess,
+    ask_once,
+    children_of,
+    free_port,
+    wait_for,
+)
 from tests.support.programs import program
 
 WORKFLOW = ROOT / ".github/workflows/ci.yaml"
@@ -39,7 +45,7 @@ def test_procfile_starts_a_server_on_the_port_of_the_platform(tmp_path):
     with ServerProcess(command, stderr_path=tmp_path / "stderr") as honcho:
         try:
             wait_for(lambda: honcho.process.poll() is not None or is_ready(url))
-            assert httpx.get(f"{url}/v1/stats", timeout=PATIENCE_S).json()["keys"] == 3
+            assert ask_once("GET", f"{url}/v1/stats").json()["keys"] == 3
         finally:
             started = children_of(honcho.process.pid)
             honcho.process.send_signal(signal.SIGTERM)
@@ -51,7 +57,7 @@ def test_procfile_starts_a_server_on_the_port_of_the_platform(tmp_path):
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200
+        return ask_once("GET", f"{url}/readyz").status_code == 200
     except httpx.TransportError:
         return False
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,
     ServerProcess,
+    ask_once,
     is_running,
     silent_clients,
     wait_for,
@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 def is_answered(server: RundletServer) -> bool:
     """Return whether the loop answers a request on a new connection."""
     try:
-        return httpx.get(f"{server.url}/v1", timeout=PATIENCE_S).is_success
+        return ask_once("GET", f"{server.url}/v1").is_success
     except httpx.TransportError:  # the worker has just been ended
         return False
 
@@ -54,7 +54,7 @@ def test_worker_whose_loop_is_blocked_is_replaced(server: FaultyServer):
     with silent_clients(server, 1, BLOCK):
         wait_for(lambda: BLOCKED in server.stderr)
         # A plain GET never reaches the loop.
-        beside = httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S)
+        beside = ask_once("GET", f"{server.url}/v1/kv/a")
         is_blocked_then = is_running(blocked)
         wait_for(lambda: not is_running(blocked))
 

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support import PATIENCE_S
 from tests.support.processes.engines import store_address
 from tests.support.processes.servers import (
     RundletServer,
+    ask_once,
     is_held_by_server,
     silent_clients,
     wait_for,
@@ -46,8 +46,8 @@ def serving(folder: Path, timeout_s: int) -> Iterator[RundletServer]:
 def others_are_answered(server: RundletServer) -> None:
     for _ in range(3):
         for target in ("/v1/kv/a", "/v1/keys", "/v1"):
-            assert httpx.get(server.url + target, timeout=OTHERS_S_MAX).is_success
-        put = httpx.put(f"{server.url}/v1/kv/b", content=b"2", timeout=OTHERS_S_MAX)
+            assert ask_once("GET", server.url + target, timeout=OTHERS_S_MAX).is_success
+        put = ask_once("PUT", f"{server.url}/v1/kv/b", content=b"2", timeout=OTHERS_S_MAX)
         assert put.is_success
 
 

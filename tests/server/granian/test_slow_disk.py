@@ -15,7 +15,7 @@ import pytest
 from tests.support import PATIENCE_S
 from tests.support.disks.strace import CannotTrace, slow_disk
 from tests.support.paces import PACES, at_some_pace
-from tests.support.processes.servers import RundletServer, wait_for, worker_pids
+from tests.support.processes.servers import RundletServer, ask_once, wait_for, worker_pids
 
 pytest.importorskip("granian")
 pytestmark = pytest.mark.skipif(
@@ -108,7 +108,7 @@ def answers_beside(
         url = server.url + cold_path.format(number)
         content = b'{"keys": ["a", "cold%d"]}' % number if method == "POST" else None
         options = {"headers": headers, "content": content, "timeout": PATIENCE_S}
-        answers.append(httpx.request(method, url, **options))
+        answers.append(ask_once(method, url, **options))
 
     asking = threading.Thread(target=ask)
     log = folder / f"strace-{pace}"

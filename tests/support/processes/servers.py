@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 
@@ -22,6 +22,8 @@ from tests.support import PATIENCE_S
 
 T = TypeVar("T")
 _GIVEN_PORTS: Final[set[int]] = set()
+NO_AUTHORITY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients over HTTP, where no authority is needed: httpx would load its list for 20 ms."""
 
 
 class ServerProcess:
@@ -81,9 +83,7 @@ class RundletServer(ServerProcess):
     def __enter__(self) -> Self:
         line = self.wait_for_line("Rundlet ")
         self.url = line.split(" on ")[1].split(" ")[0]
-        # Trusts no authority: over HTTP there is none, and httpx would load its list for 20 ms.
-        no_authority = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.client = httpx.Client(base_url=self.url, verify=no_authority, timeout=PATIENCE_S)
+        self.client = httpx.Client(base_url=self.url, verify=NO_AUTHORITY, timeout=PATIENCE_S)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -105,6 +105,13 @@ def silent_clients(
             connection.settimeout(timeout_s)
             opened.append(connection)
         yield opened
+
+
+def ask_once(
+    method: str, url: str, *, timeout: float = PATIENCE_S, **options: Any
+) -> httpx.Response:
+    """Send a request over HTTP, on a connection of its own."""
+    return httpx.request(method, url, timeout=timeout, verify=NO_AUTHORITY, **options)
 
 
 def wait_for(probe: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
