@@ -26,7 +26,7 @@ _DEAD_BYTES_MIN: Final = 128 * 1024 * 1024
 _CLOCK_AHEAD_US: Final = 1_000_000
 _NAMED_MAX: Final = 3
 _SUBFOLDERS: Final = frozenset({"backups", "holds", "waiters"})
-"""What servers share in the folder of a store; other folders there are not theirs."""
+"""Folders that servers make in the folder of a store; they do not use any others there."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 

@@ -129,7 +129,7 @@ def _fields(reply: Reply) -> Fields:
 
 
 def _clock(reply: Reply) -> Finding:
-    """Compare the clocks; the server's time is of some moment since the request was sent."""
+    """Compare the clocks; the server took its time at some moment since the request was sent."""
     date = reply.headers.get("Date")
     if date is None:
         return good("clock", "the server does not send its time")

@@ -23,7 +23,7 @@ from rundlet_server.functions.waits import Waits
 
 
 class _TakenPlace:
-    """A taken place; it is released by ``give_back`` or when it is garbage-collected."""
+    """A taken place; ``give_back`` releases it, or the garbage collector does."""
 
     def __init__(self, places: Places) -> None:
         self._places: Places | None = places

@@ -43,7 +43,7 @@ _ERASE_RETRY_S: Final = 10.0
 _PAUSES: Final = 10
 """A job that fails pauses at least this many times as long as the failed attempt took."""
 _PAUSE_S_MAX: Final = 900.0
-"""But no longer than this: a compaction may take long to fail, and its cause is gone soon after."""
+"""The longest pause: a compaction may fail after a long time for a reason that soon goes away."""
 _NICENESS: Final = 5
 """Requests go first if there is more work than processors. The value is not higher, because this
 process holds the writers' lock for moments."""
@@ -139,13 +139,13 @@ class MaintenanceLoop:
 
 
 class _FilesOfStore(RealFiles):
-    """Makes anything but the folder of the store, which somebody may remove at any moment."""
+    """The file system, but it never makes the folder of the store, which somebody may remove."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
 
     def make_folder(self, path: Path) -> None:
-        """See ``Files.make_folder``; the folder of the store is there, or gone for good."""
+        """See ``Files.make_folder``; if the folder of the store is missing, somebody removed it."""
         if path != self._store:
             super().make_folder(path)
 

@@ -1,7 +1,7 @@
-"""Whose the parts of a store's folder are that root makes: the owner's of the folder.
+"""Give subfolders that root makes in a store's folder to the owner of that folder.
 
 Root may run a command on the folder of a server that runs as another user. That server must be able
-to use what the command leaves, as ``files`` gives it the files that root makes.
+to use the subfolders that the command leaves; ``files`` does the same for files.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from rundlet_server.storage.files import Files
 
 
 def make_subfolder(files: Files, path: Path) -> None:
-    """Make a folder in the folder of a store; it belongs to the owner of that one."""
+    """Make a folder in the folder of a store; the owner of the parent owns it, too."""
     files.make_folder(path)
     give_to_owner(path)
 
 
 def give_to_owner(path: Path) -> None:
-    """Give a path, if this is root, to the owner of its parent folder.
+    """Make the owner of the parent folder the owner of a path, if this process runs as root.
 
-    If that user has put a link there, the link is given away, and not what it leads to.
+    If the path is a link, the link changes its owner, and its target does not.
     """
     if os.geteuid() != 0:
         return

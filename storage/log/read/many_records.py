@@ -12,11 +12,11 @@ from rundlet_server.storage.log.format.locator import OFFSET_BITS, OFFSET_MAX
 from rundlet_server.storage.log.read.page_cache import read_cached
 
 _NEAR_BYTES: Final = 2_048
-"""To read so many bytes more takes about as long as another call of the system."""
+"""Reading this many more bytes takes about as long as another system call."""
 
 _FILES_MAX: Final = 16
-"""So many files are held open at a time; a process may have few descriptors, and each segment that
-is held stays open."""
+"""At most this many files are held open at a time: a process may have few descriptors, and each
+segment that is held stays open."""
 
 
 def read_records(
@@ -28,7 +28,7 @@ def read_records(
 ) -> list[bytes]:
     """Return the bytes at some places in the log, not verified.
 
-    Where a file ends, or the system returns fewer bytes than it could, there are fewer.
+    A record has fewer bytes than its size if the file ends, or if the system returns fewer.
 
     Args:
         file_of: returns the file of a segment, by its number.
