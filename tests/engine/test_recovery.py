@@ -215,7 +215,8 @@ def test_verify_and_repair_notice_an_older_commit_page(sample):
     assert sample.reopened() == sample.last
 
 
-def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder):
+@pytest.mark.parametrize("op", [Put("a", b"3"), Delete("a")], ids=["plain", "not plain"])
+def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder, op):
     sample = Sample(folder / "data", StoreSettings(sync="never"))
     with sample.opened() as store:
         sample.commit(store, Put("a", b"1"))
@@ -225,7 +226,7 @@ def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder):
 
     with sample.opened(sample.after_restart()) as store:
         assert state_of(store) == sample.at(1)
-        assert sample.commit(store, Put("a", b"3")) > lost
+        assert sample.commit(store, op) > lost
 
 
 # --- every call fails once ------------------------------------------------------------------
