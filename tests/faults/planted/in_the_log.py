@@ -576,6 +576,13 @@ MUTANTS = (
         "0",
         (RECOVERY,),
     ),
+    Mutant(
+        "a-load-reuses-revisions-after-a-power-cut",
+        "storage/log/maintain/chunk.py",
+        "        first = max(head.revision, floor) + 1\n",
+        "        first = head.revision + 1\n",
+        (RECOVERY,),
+    ),
     # --- the feed: complete, in order, commits whole, nothing twice ---
     Mutant(
         "feed-from-before-the-oldest-revision",
