@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rundlet_server.functions.limits import SET_BY
+from rundlet_server.functions.messages.places import TakenPlace
 from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.forks import listen_for_forks
@@ -37,7 +38,7 @@ class FeedPlaces:
         """Free all places in a forked child, which has none of the threads that hold them."""
         self._begin()
 
-    def take(self) -> FeedPlace:
+    def take(self) -> TakenPlace:
         """Take a place.
 
         Raises:
@@ -49,7 +50,7 @@ class FeedPlaces:
             self._counters.add(FEEDS_REFUSED)
             raise _too_many(self._most) from None
         self._counters.add(FEEDS_OPENED)
-        return FeedPlace(self)
+        return TakenPlace(self.give_back)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -64,22 +65,6 @@ class FeedPlaces:
         """Release a place."""
         self._free.append(None)  # does nothing if a fork has freed the place
         self._counters.add(FEEDS_CLOSED)
-
-
-class FeedPlace:
-    """A taken place; it is released by ``give_back`` or when it is garbage-collected."""
-
-    def __init__(self, places: FeedPlaces) -> None:
-        self._places: FeedPlaces | None = places
-
-    def give_back(self) -> None:
-        """Release the place; a second call does nothing."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.give_back()
-
-    def __del__(self) -> None:
-        self.give_back()  # a server that never began to send an answer need not close it
 
 
 def _too_many(most: int) -> Problem:

@@ -13,9 +13,10 @@ from typing import Final
 
 from rundlet_server.functions.feeds.connection import connection_of
 from rundlet_server.functions.feeds.events import Form
-from rundlet_server.functions.feeds.places import FEED_EVENTS, FeedPlace, FeedPlaces
+from rundlet_server.functions.feeds.places import FEED_EVENTS, FeedPlaces
 from rundlet_server.functions.feeds.reading import Selection, reach, read_page
 from rundlet_server.functions.feeds.waiting import Waiting
+from rundlet_server.functions.messages.places import TakenPlace
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.problems import Problem, encode_problem, problem_of
 from rundlet_server.functions.waits import IN_THREAD, Waits
@@ -52,7 +53,7 @@ class Stream:
     """The pieces of one answer. It holds a place until it is closed."""
 
     def __init__(
-        self, source: Source, form: Form, selection: Selection, position: int, place: FeedPlace
+        self, source: Source, form: Form, selection: Selection, position: int, place: TakenPlace
     ) -> None:
         """Begin after the revision ``position``."""
         self._source = source

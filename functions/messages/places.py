@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from rundlet_server.functions.waits import IN_THREAD, Waits
@@ -85,6 +86,23 @@ class Places:
         It takes no lock, because the garbage collector may call it in a thread that holds one.
         """
         self._free.append(None)
+
+
+class TakenPlace:
+    """A taken place; ``give_back`` releases it, or the garbage collector does."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        """``release`` is called once; it takes no lock."""
+        self._release: Callable[[], None] | None = release
+
+    def give_back(self) -> None:
+        """Release the place; a second call does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def __del__(self) -> None:
+        self.give_back()  # a server that never began to send an answer need not close it
 
 
 class _Turn:

@@ -17,25 +17,9 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit_now
 from rundlet_server.functions.messages.gates import Gates
-from rundlet_server.functions.messages.places import Places
+from rundlet_server.functions.messages.places import TakenPlace
 from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.functions.waits import Waits
-
-
-class _TakenPlace:
-    """A taken place; ``give_back`` releases it, or the garbage collector does."""
-
-    def __init__(self, places: Places) -> None:
-        self._places: Places | None = places
-
-    def give_back(self) -> None:
-        """Release the place; a second call does nothing."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.give_back()
-
-    def __del__(self) -> None:
-        self.give_back()  # a server that never began to send an answer need not close it
 
 
 class Stream:
@@ -114,7 +98,7 @@ def send_stream(
             members = {"limit": places.most, "got": places.most + 1}
             detail = over_limit_now("exports_max", places.most, places.most + 1)
             raise Problem(503, "too-many-answers", detail, members, headers=RETRY_LATER)
-        stack.callback(_TakenPlace(places).give_back)
+        stack.callback(TakenPlace(places.give_back).give_back)
         pieces, broken_end = waits.work(lambda: make(stack))
         ends_itself = "wsgi.file_wrapper" in req.env
         resp.stream = Stream(pieces, b"" if ends_itself else broken_end, stack.pop_all(), waits)

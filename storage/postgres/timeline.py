@@ -146,7 +146,7 @@ class PostgresTimeline:
     def renew_holds(self) -> None:
         """Keep the holds of this process for longer; call it more often than ``HOLD_US``.
 
-        End those that their readers have abandoned.
+        It ends the holds that their readers have abandoned.
         """
         release_all(self._abandoned, self._release)
         if self._held:
