@@ -139,13 +139,13 @@ class MaintenanceLoop:
 
 
 class _FilesOfStore(RealFiles):
-    """The file system, but it never makes the folder of the store, which somebody may remove."""
+    """The file system, but it never makes the folder of the store, which a user may remove."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
 
     def make_folder(self, path: Path) -> None:
-        """See ``Files.make_folder``; if the folder of the store is missing, somebody removed it."""
+        """See ``Files.make_folder``; if the folder of the store is missing, a user removed it."""
         if path != self._store:
             super().make_folder(path)
 
